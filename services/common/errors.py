@@ -1,0 +1,101 @@
+"""Every error Articula raises on purpose, named by its verdict.
+
+    ArticulaError
+    ├── StudyRefused        the study can't be analysed; the same bytes get the same answer, so nobody retries
+    ├── StreamInvalid       the caller broke the wire protocol; a defect of the caller
+    ├── ServiceBusy         no room now; the caller comes back after ``retry_after_seconds``
+    └── ServiceUnavailable  something this step needs is down or too slow; the caller tries again later
+
+A refusal carries a ``RefusalCode``. Its advice is the sentence a radiographer or PACS administrator can act on; it
+never holds a value read from the study, because those may identify the patient.
+"""
+
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    """Why a study has no findings. The value is stable: it goes into DICOM objects, logs and metrics."""
+
+    NOT_MR = "NOT_MR"
+    NO_USABLE_SERIES = "NO_USABLE_SERIES"
+    NO_GEOMETRY = "NO_GEOMETRY"
+    NO_PIXEL_DATA = "NO_PIXEL_DATA"
+    TRUNCATED_PIXEL_DATA = "TRUNCATED_PIXEL_DATA"
+    UNREADABLE_DICOM = "UNREADABLE_DICOM"
+    UNSUPPORTED_TRANSFER_SYNTAX = "UNSUPPORTED_TRANSFER_SYNTAX"
+    UNEVEN_SLICES = "UNEVEN_SLICES"
+    TOO_FEW_SLICES = "TOO_FEW_SLICES"
+    NO_SIGNAL = "NO_SIGNAL"
+    TOO_LARGE = "TOO_LARGE"
+    IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
+    PROCESSING_CRASHED = "PROCESSING_CRASHED"
+    PROCESSING_TIMEOUT = "PROCESSING_TIMEOUT"
+    MODEL_OUTPUT_INVALID = "MODEL_OUTPUT_INVALID"
+
+
+ADVICE: dict[RefusalCode, str] = {
+    RefusalCode.NOT_MR: "The study holds no MR images. Send the knee MR series.",
+    RefusalCode.NO_USABLE_SERIES: "No series is a diagnostic sagittal, coronal or axial knee series. "
+    "Send at least one complete series, not only localizers or derived images.",
+    RefusalCode.NO_GEOMETRY: "Image position, orientation or pixel spacing is missing. "
+    "Export the series again from the scanner with its geometry attributes.",
+    RefusalCode.NO_PIXEL_DATA: "The instances carry no pixel data. Send the images again from the scanner or the PACS.",
+    RefusalCode.TRUNCATED_PIXEL_DATA: "An image is shorter than its header says. Send the study again.",
+    RefusalCode.UNREADABLE_DICOM: "A file can't be parsed as DICOM. Send the study again from its source.",
+    RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX: "The images are compressed in a way this service does not decode. "
+    "Send them uncompressed, or as JPEG 2000, JPEG-LS or RLE.",
+    RefusalCode.UNEVEN_SLICES: "Slices are missing or unevenly spaced. Send the complete series.",
+    RefusalCode.TOO_FEW_SLICES: "The series has too few slices to be a volume. Send the complete series.",
+    RefusalCode.NO_SIGNAL: "The images are constant or empty. Check the acquisition and send the study again.",
+    RefusalCode.TOO_LARGE: "The study is larger than this service accepts. Send only the knee MR series.",
+    RefusalCode.IDENTITY_CONFLICT: "Instances of the study disagree about the patient or study they belong to. "
+    "Correct the study in the PACS and send it again.",
+    RefusalCode.PROCESSING_CRASHED: "Processing this study ended abnormally. An engineer should replay it.",
+    RefusalCode.PROCESSING_TIMEOUT: "Processing this study took longer than allowed. An engineer should replay it.",
+    RefusalCode.MODEL_OUTPUT_INVALID: "A model answered with values outside its contract. "
+    "An engineer should check the model server.",
+}
+
+
+class ArticulaError(Exception):
+    """Base of all errors raised on purpose. ``code`` is safe to log and to show."""
+
+    code: str = "ERROR"
+
+
+class StudyRefused(ArticulaError):
+    """The study can't be analysed, and trying again with the same bytes would not help."""
+
+    def __init__(self, code: RefusalCode) -> None:
+        super().__init__(f"{code}: {ADVICE[code]}")
+        self.code: RefusalCode = code
+
+    @property
+    def advice(self) -> str:
+        """What the person who sent the study can do about it."""
+        return ADVICE[self.code]
+
+    def __reduce__(self) -> tuple[type["StudyRefused"], tuple[RefusalCode]]:
+        return StudyRefused, (self.code,)
+
+
+class StreamInvalid(ArticulaError):
+    """The messages of an ``Analyze`` stream are out of order, incomplete or contradict each other."""
+
+    code = "STREAM_INVALID"
+
+
+class ServiceBusy(ArticulaError):
+    """Admission control refused the study for now."""
+
+    code = "BUSY"
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ServiceUnavailable(ArticulaError):
+    """A service this step depends on did not answer in time."""
+
+    code = "UNAVAILABLE"

@@ -1,0 +1,85 @@
+"""The vocabulary of results: 12 findings, 13 structures, and what the system says about one study.
+
+The label order is a contract with the models, the wire and every stored result (the vocabulary of the RSNA 2026 knee
+challenge). MRNet's three labels are derived from it.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from services.common.volume import Plane
+
+LABELS = (
+    "ACL",
+    "MCL",
+    "Medial Meniscus",
+    "Lateral Meniscus",
+    "Medial OA",
+    "Lateral OA",
+    "PF OA",
+    "Effusion",
+    "Synovitis",
+    "Baker's",
+    "Contusion",
+    "Fracture",
+)
+
+
+class Structure(IntEnum):
+    """Voxel values of a label map."""
+
+    BACKGROUND = 0
+    FEMUR = 1
+    TIBIA = 2
+    PATELLA = 3
+    FIBULA = 4
+    FEMORAL_CARTILAGE = 5
+    MEDIAL_TIBIAL_CARTILAGE = 6
+    LATERAL_TIBIAL_CARTILAGE = 7
+    PATELLAR_CARTILAGE = 8
+    MEDIAL_MENISCUS = 9
+    LATERAL_MENISCUS = 10
+    ACL = 11
+    PCL = 12
+    EFFUSION = 13
+
+
+class Laterality(StrEnum):
+    """Side of the knee; DICOM's code values where the side is known."""
+
+    RIGHT = "R"
+    LEFT = "L"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Location:
+    """The slice that weighed most for a finding: ``slice_index`` counts the source series' slices from 0."""
+
+    plane: Plane
+    slice_index: int
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One label's answer. ``positive`` means ``probability >= threshold``."""
+
+    label: str
+    probability: float
+    threshold: float
+    location: Location
+
+    @property
+    def positive(self) -> bool:
+        """Whether the system reports the finding."""
+        return self.probability >= self.threshold
+
+
+def mrnet_probabilities(probability: dict[str, float]) -> dict[str, float]:
+    """MRNet's three labels from the twelve: the most probable member decides each.
+
+    Source of the three labels: Bien et al. 2018, PLOS Medicine.
+    """
+    meniscus = max(probability["Medial Meniscus"], probability["Lateral Meniscus"])
+    return {"abnormal": max(probability.values()), "acl": probability["ACL"], "meniscus": meniscus}

@@ -1,0 +1,164 @@
+"""The one recipe from a scanner's volume to a model's input and back; training and serving both use it.
+
+Model space is fixed: ``(32 slices, 256 rows, 256 columns)``, a square of ``FIELD_OF_VIEW_MM`` around the image centre,
+axes in one direction per plane, and a left knee mirrored so that the lateral side is always on the patient's right:
+
+    sagittal   slices lateral -> medial    rows head -> foot        columns front -> back
+    coronal    slices front -> back        rows head -> foot        columns lateral -> medial
+    axial      slices foot -> head         rows front -> back       columns lateral -> medial
+
+Slices are never invented: up to 32 keep their own place (the rest is padding, marked in the mask), more are averaged in
+equal slabs. Everything is one affine, model index -> source index, held by ``ModelGrid``; ``to_model_grid`` and
+``to_source_grid`` are the pair that uses it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.common.tensors import COLUMNS, GRID, ROWS, SLICES
+from services.common.volume import FloatArray, Plane, Volume
+
+FIELD_OF_VIEW_MM = 150.0
+PIXEL_MM = FIELD_OF_VIEW_MM / COLUMNS
+WINDOW_PERCENTILES = (1.0, 99.0)
+
+# LPS directions of (slice, row, column) in model space, for a right knee
+_MODEL_AXES: dict[Plane, FloatArray] = {
+    Plane.SAGITTAL: np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    Plane.CORONAL: np.array([[0.0, 1, 0], [0, 0, -1], [1, 0, 0]]),
+    Plane.AXIAL: np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelGrid:
+    """Where model voxels lie in one source volume.
+
+    ``affine`` maps a model index ``(slice, row, column, 1)`` to a source index; each model axis runs along exactly one
+    source axis. ``slice_mask`` (32,) is 1 where a model slice has a source.
+    """
+
+    plane: Plane
+    source_shape: tuple[int, int, int]
+    affine: FloatArray
+    slice_mask: NDArray[np.uint8]
+
+    @property
+    def source_axes(self) -> tuple[int, int, int]:
+        """The source axis that each of (slice, row, column) of the model runs along."""
+        slice_axis, row_axis, column_axis = (int(axis) for axis in np.argmax(np.abs(self.affine[:3, :3]), axis=0))
+        return slice_axis, row_axis, column_axis
+
+    def along(self, model_axis: int) -> tuple[float, float]:
+        """Scale and offset of ``source index = scale * model index + offset`` along one model axis."""
+        source_axis = self.source_axes[model_axis]
+        return float(self.affine[source_axis, model_axis]), float(self.affine[source_axis, 3])
+
+    def source_slice(self, model_slice: int) -> int:
+        """Index of the source slice under the middle of a model slice, clipped to the stack."""
+        scale, offset = self.along(0)
+        return int(np.clip(round(scale * model_slice + offset), 0, self.source_shape[0] - 1))
+
+
+def window_to_uint8(voxels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale the 1st-99th percentile of the volume to 0..255 and clip.
+
+    Raises ``ValueError`` where the volume is constant or not finite, because no window exists.
+    """
+    sample = voxels[:, ::4, ::4].astype(np.float32)
+    low, high = np.percentile(sample, WINDOW_PERCENTILES)
+    if not (np.isfinite(low) and np.isfinite(high) and high > low):
+        message = "volume has no finite intensity range"
+        raise ValueError(message)
+    scaled = (voxels.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def model_grid(volume: Volume, *, mirrored: bool) -> ModelGrid:
+    """Lay the model's grid over a volume; ``mirrored`` for a left knee.
+
+    The in-plane centre of the model is the centre of the image, and the stack is centred in the 32 slices.
+    """
+    axes = _MODEL_AXES[volume.plane] * np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
+    source_of_model, sign = _match_axes(volume.affine[:3, :3], axes)
+    shape = (volume.voxels.shape[0], volume.voxels.shape[1], volume.voxels.shape[2])
+    affine = np.eye(4)
+    affine[:3, :3] = 0.0
+    counts = (SLICES, ROWS, COLUMNS)
+    for model_axis, source_axis in enumerate(source_of_model):
+        size = shape[source_axis]
+        step = max(size / SLICES, 1.0) if model_axis == 0 else PIXEL_MM / volume.spacing_mm[source_axis]
+        affine[source_axis, model_axis] = sign[model_axis] * step
+        affine[source_axis, 3] = (size - 1) / 2 - affine[source_axis, model_axis] * (counts[model_axis] - 1) / 2
+    slice_mask = _slice_mask(shape[0])
+    if shape[0] <= SLICES:
+        # a short stack's slices meet model slices exactly, which centring would miss by half a slice when odd
+        first = int(np.argmax(slice_mask))
+        affine[0, 3] = -first if sign[0] > 0 else shape[0] - 1 + first
+    return ModelGrid(volume.plane, shape, affine, slice_mask)
+
+
+def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
+    """Resample source voxels onto the model's grid: ``(32, 256, 256)`` uint8, zero outside the source.
+
+    Each axis is a box average over one model pixel (linear interpolation where the model is finer than the source).
+    """
+    stacked = np.transpose(voxels, grid.source_axes)
+    chosen = np.flatnonzero(grid.slice_mask)
+    source_size = [grid.source_shape[axis] for axis in grid.source_axes]
+    slices = _resample_axis(stacked.astype(np.float32), 0, _weights(*grid.along(0), SLICES, source_size[0])[chosen])
+    by_row = _weights(*grid.along(1), ROWS, source_size[1])
+    by_column = _weights(*grid.along(2), COLUMNS, source_size[2])
+    model = np.zeros(GRID, dtype=np.uint8)
+    resampled = by_row @ slices @ by_column.T
+    model[chosen] = np.clip(np.rint(resampled), 0, 255).astype(np.uint8)
+    return model
+
+
+def to_source_grid(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
+    """Bring a model label or saliency map ``(32, 256, 256)`` back to the source's ``(slice, row, column)``.
+
+    Nearest neighbour, zero where the model's field of view does not reach.
+    """
+    indices = []
+    inside = []
+    for model_axis, count in enumerate((SLICES, ROWS, COLUMNS)):
+        scale, offset = grid.along(model_axis)
+        index = np.rint((np.arange(grid.source_shape[grid.source_axes[model_axis]]) - offset) / scale).astype(int)
+        inside.append((index >= 0) & (index < count))
+        indices.append(np.clip(index, 0, count - 1))
+    within = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
+    stacked = np.where(within, labels[np.ix_(*indices)], 0)
+    return np.ascontiguousarray(np.transpose(stacked, np.argsort(grid.source_axes)), dtype=np.uint8)
+
+
+def _match_axes(directions: FloatArray, axes: FloatArray) -> tuple[list[int], list[float]]:
+    """Which source axis serves each model axis, and whether it runs forwards (+1) or backwards (-1)."""
+    cosine = axes @ (directions / np.linalg.norm(directions, axis=0))
+    slice_first = [0, *(1 + np.argsort(-np.abs(cosine[1, 1:]))).tolist()]
+    return slice_first, [float(np.sign(cosine[model, source]) or 1.0) for model, source in enumerate(slice_first)]
+
+
+def _slice_mask(source_slices: int) -> NDArray[np.uint8]:
+    used = min(source_slices, SLICES)
+    first = (SLICES - used + 1) // 2
+    mask = np.zeros(SLICES, dtype=np.uint8)
+    mask[first : first + used] = 1
+    return mask
+
+
+def _weights(scale: float, offset: float, count: int, size: int) -> NDArray[np.float32]:
+    """Rows of interpolation weights ``(count, size)``; a row sums to 1, or to 0 where it lies outside the source."""
+    centre = scale * np.arange(count)[:, None] + offset
+    reach = max(abs(scale), 1.0)
+    distance = np.abs(np.arange(size)[None, :] - centre)
+    weight = np.clip((reach + 1.0) / 2 - distance, 0.0, 1.0) if reach > 1.0 else np.clip(1.0 - distance, 0.0, None)
+    total = weight.sum(axis=1, keepdims=True)
+    outside = (centre < -0.5) | (centre > size - 0.5)
+    return np.where(outside | (total == 0), 0.0, weight / np.where(total == 0, 1.0, total)).astype(np.float32)
+
+
+def _resample_axis(voxels: NDArray[np.float32], axis: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.moveaxis(np.tensordot(weights, voxels, axes=(1, axis)), 0, axis)
