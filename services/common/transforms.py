@@ -73,7 +73,8 @@ def window_to_uint8(voxels: NDArray[np.generic]) -> NDArray[np.uint8]:
         message = "volume has no finite intensity range"
         raise ValueError(message)
     scaled = (voxels.astype(np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    windowed: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return windowed
 
 
 def model_grid(volume: Volume, *, mirrored: bool) -> ModelGrid:
