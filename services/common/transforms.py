@@ -17,12 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.finding import Structure
 from services.common.tensors import COLUMNS, GRID, ROWS, SLICES
 from services.common.volume import FloatArray, Plane, Volume
 
 FIELD_OF_VIEW_MM = 150.0
 PIXEL_MM = FIELD_OF_VIEW_MM / COLUMNS
 WINDOW_PERCENTILES = (1.0, 99.0)
+
+JOINT_STRUCTURES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PCL + 1))
+REGION_MARGIN_PIXELS = 16
+_JOINT_VOXELS_NEEDED = 200  # fewer are noise, not a joint
 
 # LPS directions of (slice, row, column) in model space, for a right knee
 _MODEL_AXES: dict[Plane, FloatArray] = {
@@ -133,6 +138,21 @@ def to_source_grid(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uin
     within = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
     stacked = np.where(within, labels[np.ix_(*indices)], 0)
     return np.ascontiguousarray(np.transpose(stacked, np.argsort(grid.source_axes)), dtype=np.uint8)
+
+
+def joint_region(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Box around cartilages, menisci and cruciates of a model label map ``(32, 256, 256)``.
+
+    Returns ``(row_min, column_min, row_max, column_max)`` in model pixels with a margin; zeros where no joint is seen.
+    """
+    joint = np.isin(labels, JOINT_STRUCTURES)
+    if np.count_nonzero(joint) < _JOINT_VOXELS_NEEDED:
+        return np.zeros(4, dtype=np.float32)
+    _, rows, columns = np.nonzero(joint)
+    corners = np.percentile(np.stack([rows, columns]), (1, 99), axis=1)  # stray voxels must not stretch the box
+    low = np.maximum(corners[0] - REGION_MARGIN_PIXELS, 0)
+    high = np.minimum(corners[1] + REGION_MARGIN_PIXELS, (ROWS - 1, COLUMNS - 1))
+    return np.concatenate([low, high]).astype(np.float32)
 
 
 def _match_axes(directions: FloatArray, axes: FloatArray) -> tuple[list[int], list[float]]:

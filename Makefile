@@ -1,0 +1,39 @@
+# Articula. Every target does its own set-up; state lives under build/.
+PYTHON := .venv/bin/python
+DICOM ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down check models clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: install ## Send a knee study through the whole system and show its result (DICOM=<folder> for your own)
+	@$(PYTHON) -m tools.demo $(if $(DICOM),--dicom "$(DICOM)")
+
+test: install check ## Check the code and run all tests
+	@$(PYTHON) -m pytest -q
+
+up: install ## Start Orthanc, Triton and the services, and leave them running
+	@$(PYTHON) -m tools.stack up
+
+down: ## Stop what "make up" started
+	@$(PYTHON) -m tools.stack down
+
+check: install ## Lint, formats, types and import contracts
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+models: install ## Train the models on synthetic knees and export them (hours; resumes)
+	@.venv/bin/pip install --quiet torch==2.13.0 onnxscript
+	@$(PYTHON) -m tools.train.segmentation && $(PYTHON) -m tools.train.classification && $(PYTHON) -m tools.train.export
+
+clean: ## Stop everything and remove build/ and .venv/
+	-@test -x $(PYTHON) && $(PYTHON) -m tools.stack down
+	@rm -rf build .venv
+
+.PHONY: install
+install:
+	@tools/install/install.sh

@@ -1,0 +1,130 @@
+"""Triton as the pipeline sees it: a contract and arrays in, arrays out, and two kinds of trouble.
+
+Measured on Triton 2.51: the default channel sends every request to one pod, a draining pod answers NOT_FOUND, and gRPC
+gives up retrying requests larger than its retry buffer without a word. The channel arguments below cure all three.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import tritonclient.grpc as triton_grpc
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+
+from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
+from services.common.tensors import MODELS, ModelContract, TensorSpec
+
+_MESSAGE_BYTES = 128 * 1024 * 1024
+_RETRY_BUFFER_BYTES = 64 * 1024 * 1024
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{"service": "inference.GRPCInferenceService"}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE", "NOT_FOUND"],
+            },
+        }
+    ]
+}
+_CHANNEL_ARGUMENTS = [
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.service_config", json.dumps(_RETRIES)),
+    ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+]
+
+Array = NDArray[Any]
+
+
+class TritonClient:
+    """A connection to one or many Triton servers behind one name; a context manager. Safe to use from threads."""
+
+    def __init__(self, target: str, *, timeout_seconds: float) -> None:
+        self._client = triton_grpc.InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
+        self._timeout_seconds = timeout_seconds
+        self._parameters: dict[str, dict[str, str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def ready(self) -> bool:
+        """Whether every model of the contract says it is ready; a dead backend process still says so."""
+        try:
+            return all(
+                self._client.is_model_ready(contract.name, client_timeout=self._timeout_seconds) for contract in MODELS
+            )
+        except InferenceServerException:
+            return False
+
+    def parameters(self, contract: ModelContract) -> dict[str, str]:
+        """The free parameters of a model's configuration; read once a connection."""
+        if contract.name not in self._parameters:
+            try:
+                answer = self._client.get_model_config(contract.name, client_timeout=self._timeout_seconds)
+            except InferenceServerException as error:
+                raise _unavailable(error) from error
+            self._parameters[contract.name] = {
+                key: value.string_value for key, value in answer.config.parameters.items()
+            }
+        return self._parameters[contract.name]
+
+    def model_digests(self) -> dict[str, str]:
+        """sha256 of each model's ONNX file by model name."""
+        return {contract.name: self.parameters(contract)["onnx_sha256"] for contract in MODELS}
+
+    def infer(self, contract: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one model on one study's arrays, without the batch dimension on either side.
+
+        Raises ``ValueError`` for inputs against the contract, ``ServiceUnavailable`` where Triton can't answer now, and
+        ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` for an answer against the contract.
+        """
+        try:
+            answer = self._client.infer(
+                contract.name,
+                [_tensor(spec, inputs[spec.name]) for spec in contract.inputs],
+                outputs=[triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs],
+                client_timeout=self._timeout_seconds,
+            )
+        except InferenceServerException as error:
+            raise _unavailable(error) from error
+        return {spec.name: _checked(spec, answer) for spec in contract.outputs}
+
+
+def _tensor(spec: TensorSpec, array: Array) -> triton_grpc.InferInput:
+    if array.shape != spec.shape or array.dtype != triton_to_np_dtype(spec.data_type):
+        message = f"{spec.name} must be {spec.data_type} {spec.shape}, is {array.dtype} {array.shape}"
+        raise ValueError(message)
+    tensor = triton_grpc.InferInput(spec.name, [1, *spec.shape], spec.data_type)
+    tensor.set_data_from_numpy(np.ascontiguousarray(array)[None])
+    return tensor
+
+
+def _checked(spec: TensorSpec, answer: triton_grpc.InferResult) -> Array:
+    try:
+        array = answer.as_numpy(spec.name)
+    except ValueError as error:  # fewer bytes than the shape says: a server with the wrong numpy does that
+        raise StudyRefused(RefusalCode.MODEL_OUTPUT_INVALID) from error
+    if array is None or array.shape != (1, *spec.shape) or array.dtype != triton_to_np_dtype(spec.data_type):
+        raise StudyRefused(RefusalCode.MODEL_OUTPUT_INVALID)
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise StudyRefused(RefusalCode.MODEL_OUTPUT_INVALID)
+    result: Array = array[0]
+    return result
+
+
+def _unavailable(error: InferenceServerException) -> ServiceUnavailable:
+    return ServiceUnavailable(f"Triton: {error.status() or 'no answer'}")

@@ -1,0 +1,43 @@
+"""Run the preprocessing service: ``python -m services.preprocessing``."""
+
+import asyncio
+
+import structlog
+from prometheus_client import start_http_server
+
+from services.common.pb.analysis_pb2_grpc import add_AnalysisServicer_to_server
+from services.common.server import new_server, serving, until_stopped
+from services.common.telemetry import configure_logging
+from services.preprocessing.servicer import AnalysisServicer
+from services.preprocessing.settings import PreprocessingSettings
+from services.preprocessing.spool import empty_spool
+from services.preprocessing.worker import WorkerPool
+
+
+async def serve(settings: PreprocessingSettings) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    log = structlog.get_logger()
+    empty_spool(settings.spool)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, settings.metrics_host)
+    pool = WorkerPool(settings)
+    server = new_server()
+    add_AnalysisServicer_to_server(AnalysisServicer(settings, pool), server)  # type: ignore[no-untyped-call]
+    try:
+        async with serving(server, settings.listen, drain_seconds=settings.drain_seconds) as address:
+            log.info("listening", address=address, workers=settings.workers)
+            await until_stopped()
+            log.info("draining", seconds=settings.drain_seconds)
+    finally:
+        pool.close()
+
+
+def main() -> None:
+    """Entry point."""
+    settings = PreprocessingSettings()
+    configure_logging(settings, service="preprocessing")
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

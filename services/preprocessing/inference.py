@@ -1,0 +1,110 @@
+"""The three models applied to one knee: segment each plane, classify with the joint's region, explain what was found."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.common.finding import LABELS, Finding, Location
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT
+from services.common.transforms import joint_region, to_source_grid
+from services.common.triton import TritonClient
+from services.common.volume import PLANES, Plane
+from services.preprocessing.stacking import Sources, stack_planes
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the models say, on the source series' own grids.
+
+    ``labels`` and ``saliency`` are uint8 ``(slice, row, column)`` of the source series; ``saliency`` is by finding
+    label, on the plane of that finding's location.
+    """
+
+    findings: tuple[Finding, ...]
+    labels: dict[Plane, NDArray[np.uint8]]
+    confidence: dict[Plane, FloatArray]
+    saliency: dict[str, NDArray[np.uint8]]
+
+
+def read_knee(triton: TritonClient, sources: Sources) -> Reading:
+    """Run the models on the planes at hand.
+
+    Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID``.
+    """
+    model_labels, confidence = _segment(triton, sources)
+    classified = _classify(triton, sources, model_labels)
+    findings = _findings(classified, _thresholds(triton), sources)
+    return Reading(
+        findings=findings,
+        labels={plane: to_source_grid(labels, sources.inputs[plane].grid) for plane, labels in model_labels.items()},
+        confidence=confidence,
+        saliency=_explain(triton, classified, findings, sources),
+    )
+
+
+def _segment(triton: TritonClient, sources: Sources) -> tuple[dict[Plane, NDArray[np.uint8]], dict[Plane, FloatArray]]:
+    """Label maps and confidences by plane; the planes travel at once so that Triton's instances share them."""
+    planes = list(sources.inputs)
+    with ThreadPoolExecutor(PLANE_COUNT) as threads:
+        answers = list(
+            threads.map(lambda plane: triton.infer(KNEE_SEGMENTATION, {"volume": sources.inputs[plane].volume}), planes)
+        )
+    labels = {plane: answer["labels"] for plane, answer in zip(planes, answers, strict=True)}
+    return labels, {plane: answer["confidence"] for plane, answer in zip(planes, answers, strict=True)}
+
+
+def _classify(
+    triton: TritonClient, sources: Sources, labels: dict[Plane, NDArray[np.uint8]]
+) -> dict[str, NDArray[np.generic]]:
+    volumes, slice_mask = stack_planes(sources.inputs)
+    region = np.zeros((PLANE_COUNT, 4), dtype=np.float32)
+    for plane, plane_labels in labels.items():
+        region[PLANES.index(plane)] = joint_region(plane_labels)
+    return triton.infer(KNEE_CLASSIFICATION, {"volumes": volumes, "slice_mask": slice_mask, "region": region})
+
+
+def _thresholds(triton: TritonClient) -> list[float]:
+    """One threshold a label; they belong to the model, so they travel in its Triton configuration."""
+    return [float(value) for value in triton.parameters(KNEE_CLASSIFICATION)["thresholds"].split(",")]
+
+
+def _findings(
+    classified: dict[str, NDArray[np.generic]], thresholds: list[float], sources: Sources
+) -> tuple[Finding, ...]:
+    probabilities = 1.0 / (1.0 + np.exp(-classified["logits"].astype(np.float64)))
+    # each slice's share of the logit: attention x spatial mean of the class map, (plane, slice, label)
+    share = classified["attention"] * classified["class_maps"].mean(axis=(3, 4), dtype=np.float32)
+    seen = stack_planes(sources.inputs)[1].astype(bool)
+    return tuple(
+        Finding(label, float(probabilities[index]), thresholds[index], _location(share[:, :, index], seen, sources))
+        for index, label in enumerate(LABELS)
+    )
+
+
+def _location(share: FloatArray, seen: NDArray[np.bool_], sources: Sources) -> Location:
+    slot, model_slice = np.unravel_index(np.argmax(np.where(seen, share, -np.inf)), share.shape)
+    plane = PLANES[slot]
+    index = sources.inputs[plane].grid.source_slice(int(model_slice))
+    return Location(plane, index, str(sources.slices[plane][index].SOPInstanceUID))
+
+
+def _explain(
+    triton: TritonClient,
+    classified: dict[str, NDArray[np.generic]],
+    findings: tuple[Finding, ...],
+    sources: Sources,
+) -> dict[str, NDArray[np.uint8]]:
+    """Saliency of every positive finding, or of the most probable label where none is positive."""
+    shown = [finding for finding in findings if finding.positive] or [max(findings, key=lambda each: each.probability)]
+    maps = {"class_maps": classified["class_maps"], "attention": classified["attention"]}
+    saliency = {}
+    for finding in shown:
+        label = np.array([LABELS.index(finding.label)], dtype=np.int64)
+        answer = triton.infer(KNEE_CAM, {**maps, "label": label})["saliency"]
+        plane = finding.location.plane
+        saliency[finding.label] = to_source_grid(answer[PLANES.index(plane)], sources.inputs[plane].grid)
+    return saliency

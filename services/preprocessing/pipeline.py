@@ -1,0 +1,212 @@
+"""One study from bytes to results, inside one worker process.
+
+    read -> select -> assemble -> infer (segment, classify, explain) -> write
+
+Large arrays never leave this process: instances come in as files of the spool, result objects go out the same way.
+A study without a usable series gets a coded no-result report instead of findings, stored like any other result.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import pydicom
+
+from services.common.dicom import read_instance
+from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
+from services.common.finding import Finding, Laterality
+from services.common.pb import analysis_pb2 as pb
+from services.common.study import Provenance
+from services.common.transforms import FIELD_OF_VIEW_MM, WINDOW_PERCENTILES
+from services.common.triton import TritonClient
+from services.common.volume import Plane
+from services.preprocessing.geometry import laterality_of
+from services.preprocessing.inference import Reading, read_knee
+from services.preprocessing.selection import Selection, select_series
+from services.preprocessing.settings import PreprocessingSettings
+from services.preprocessing.stacking import ModelInput, Sources, assemble, transform
+from services.preprocessing.writing import ResultObject, findings_objects, no_result_objects, store
+
+PIPELINE = "knee"
+SOFTWARE_VERSION = "0.1.0"
+STAGES = ("read", "select", "assemble", "infer", "write")
+
+OnStage = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to know about one study; the instance files lie in ``folder``."""
+
+    study_instance_uid: str
+    input_digest: str
+    folder: Path
+    instances: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The outcome of one study; ``refusal_code`` is None where there are findings. The manifest is the last object."""
+
+    objects: tuple[ResultObject, ...]
+    findings: tuple[Finding, ...]
+    refusal_code: RefusalCode | None
+    notes: tuple[str, ...]
+    stage_seconds: dict[str, float]
+
+
+class Pipeline:
+    """The knee pipeline with its connection to Triton; a context manager."""
+
+    def __init__(self, settings: PreprocessingSettings) -> None:
+        self._triton = TritonClient(settings.triton, timeout_seconds=settings.infer_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._triton.close()
+
+    def analyze(self, job: Job, on_stage: OnStage) -> Analysis:
+        """Analyse one study.
+
+        Raises ``ServiceUnavailable`` where Triton does not answer, and ``StudyRefused`` where not even a no-result
+        report can be written (no readable file) or a model broke its contract.
+        """
+        return _Run(self._triton, job, on_stage).analyze()
+
+
+def describe(settings: PreprocessingSettings) -> pb.PipelineDescription:
+    """Name, version and digests of the pipeline; raises ``ServiceUnavailable`` while Triton is not ready."""
+    with TritonClient(settings.triton, timeout_seconds=settings.infer_seconds) as triton:
+        if not triton.ready():
+            message = "Triton is not ready"
+            raise ServiceUnavailable(message)
+        return description(triton.model_digests())
+
+
+def description(model_digests: dict[str, str]) -> pb.PipelineDescription:
+    """The digest covers everything that can change a result: models, software and preprocessing parameters."""
+    parameters = {
+        "models": model_digests,
+        "software": SOFTWARE_VERSION,
+        "field_of_view_mm": FIELD_OF_VIEW_MM,
+        "window_percentiles": WINDOW_PERCENTILES,
+    }
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+    return pb.PipelineDescription(
+        pipeline=PIPELINE, version=SOFTWARE_VERSION, digest=digest, model_digests=model_digests
+    )
+
+
+@dataclass
+class _Run:
+    """One study on its way through the stages."""
+
+    triton: TritonClient
+    job: Job
+    on_stage: OnStage
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def analyze(self) -> Analysis:
+        with self._stage("read"):
+            instances = self._read()
+        try:
+            return self._findings(instances)
+        except StudyRefused as refusal:
+            if refusal.code == RefusalCode.MODEL_OUTPUT_INVALID:
+                raise
+            return self._no_result(instances[0], refusal.code)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        self.on_stage(name, STAGES.index(name), len(STAGES))
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 4)
+
+    def _read(self) -> list[pydicom.Dataset]:
+        """Parse all files; unreadable ones are noted, and refuse the study only where none is left."""
+        readable, refused = [], []
+        for path in self.job.instances:
+            try:
+                readable.append(read_instance(path))
+            except StudyRefused as refusal:
+                refused.append(refusal)
+        if not readable:
+            raise refused[0]
+        if refused:
+            self.notes.append(f"{len(refused)} of {len(self.job.instances)} files were left out: {refused[0].code}")
+        return readable
+
+    def _findings(self, instances: Sequence[pydicom.Dataset]) -> Analysis:
+        with self._stage("select"):
+            _require_one_patient(instances, self.job.study_instance_uid)
+            selection = select_series(instances)
+            laterality = laterality_of(instances)
+            self._note_selection(selection, laterality)
+        with self._stage("assemble"):
+            inputs = self._assemble(selection, mirrored=laterality == Laterality.LEFT)
+        sources = Sources({plane: selection.chosen[plane].slices for plane in inputs}, inputs, laterality)
+        with self._stage("infer"):
+            reading = read_knee(self.triton, sources)
+        with self._stage("write"):
+            objects = findings_objects(sources, reading, provenance=self._provenance())
+            stored = store(objects, self.job.folder)
+        return self._analysis(stored, reading, None)
+
+    def _no_result(self, source: pydicom.Dataset, code: RefusalCode) -> Analysis:
+        with self._stage("write"):
+            stored = store(no_result_objects(source, code, provenance=self._provenance()), self.job.folder)
+        return self._analysis(stored, None, code)
+
+    def _assemble(self, selection: Selection, *, mirrored: bool) -> dict[Plane, ModelInput]:
+        """Volumes of the chosen stacks; one that can't be decoded is noted, and refuses only where none is left."""
+        inputs: dict[Plane, ModelInput] = {}
+        refused = []
+        for plane, stack in selection.chosen.items():
+            try:
+                inputs[plane] = transform(assemble(stack.slices), mirrored=mirrored)
+            except StudyRefused as refusal:
+                refused.append(refusal)
+                self.notes.append(f"the {plane} series could not be used: {refusal.code}")
+        if not inputs:
+            raise refused[0]
+        return inputs
+
+    def _note_selection(self, selection: Selection, laterality: Laterality) -> None:
+        self.notes += [f"read: {stack.description}" for stack in selection.chosen.values()]
+        self.notes += [f"missing: no usable {plane} series" for plane in selection.missing]
+        self.notes += sorted({f"a series was left out: {each.code}" for each in selection.rejected})
+        if laterality == Laterality.UNKNOWN:
+            self.notes.append("side unknown: medial and lateral are named as for a right knee")
+
+    def _provenance(self) -> Provenance:
+        about = description(self.triton.model_digests())
+        return Provenance(
+            input_digest=self.job.input_digest,
+            pipeline=about.pipeline,
+            software_version=about.version,
+            pipeline_digest=about.digest,
+            model_digests=dict(about.model_digests),
+            notes=tuple(self.notes),
+        )
+
+    def _analysis(
+        self, stored: tuple[ResultObject, ...], reading: Reading | None, code: RefusalCode | None
+    ) -> Analysis:
+        return Analysis(stored, reading.findings if reading else (), code, tuple(self.notes), dict(self.seconds))
+
+
+def _require_one_patient(instances: Sequence[pydicom.Dataset], study_instance_uid: str) -> None:
+    """Refuse a stream that mixes studies or patients: results on the wrong patient are the worst failure there is."""
+    studies = {str(each.StudyInstanceUID) for each in instances}
+    patients = {str(each.get("PatientID", "")) for each in instances}
+    if studies != {study_instance_uid} or len(patients) > 1:
+        raise StudyRefused(RefusalCode.IDENTITY_CONFLICT)

@@ -1,0 +1,156 @@
+"""Worker processes that may be killed at any moment without harm to anyone but their own study.
+
+Each worker is a spawned process with one pipe, a bound on its memory and no credentials. It takes one job at a time and
+answers with progress and then one outcome. A worker that dies, hangs or exceeds its time is killed and replaced; the
+study it had gets a coded error, the others notice nothing.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import resource
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import structlog
+
+from services.common.errors import ArticulaError, RefusalCode, StudyRefused
+from services.common.telemetry import bind_study, configure_logging
+from services.preprocessing.pipeline import Analysis, Job, Pipeline
+from services.preprocessing.settings import PreprocessingSettings
+
+OnProgress = Callable[[str, int, int], None]
+_SPAWN = multiprocessing.get_context("spawn")  # fork and gRPC don't mix
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Progress:
+    stage: str
+    done: int
+    total: int
+
+
+class Worker:
+    """One process and this side's end of its pipe."""
+
+    def __init__(self, settings: PreprocessingSettings) -> None:
+        self._connection, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=serve_jobs, args=(theirs, settings), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can take a job."""
+        return self._process.is_alive()
+
+    def run(self, job: Job, on_progress: OnProgress, *, seconds: float) -> Analysis:
+        """Send a job and wait for its outcome; blocks, so call it in a thread.
+
+        Raises what the job raised, or ``StudyRefused`` with ``PROCESSING_CRASHED`` or ``PROCESSING_TIMEOUT``.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            self._connection.send(job)
+            while self._connection.poll(max(deadline - time.monotonic(), 0.0)):
+                answer = self._connection.recv()
+                if isinstance(answer, _Progress):
+                    on_progress(answer.stage, answer.done, answer.total)
+                    continue
+                return _unwrap(answer)
+        except (EOFError, OSError) as error:
+            raise StudyRefused(RefusalCode.PROCESSING_CRASHED) from error
+        self.kill()
+        raise StudyRefused(RefusalCode.PROCESSING_TIMEOUT)
+
+    def kill(self) -> None:
+        """End the process at once; a blocked ``run`` then raises."""
+        self._process.kill()
+        self._process.join()
+        with contextlib.suppress(OSError):
+            self._connection.close()
+
+
+class WorkerPool:
+    """A fixed number of workers behind one queue. Used from one event loop only."""
+
+    def __init__(self, settings: PreprocessingSettings) -> None:
+        self._settings = settings
+        self._idle: asyncio.Queue[Worker] = asyncio.Queue()
+        self._workers: set[Worker] = set()
+        for _ in range(settings.workers):
+            self._add()
+
+    async def run(self, job: Job, on_progress: OnProgress) -> Analysis:
+        """Run a job on the next idle worker; cancelling this call kills that worker and so stops the work."""
+        worker = await self._idle.get()
+        loop = asyncio.get_running_loop()
+
+        def forward(stage: str, done: int, total: int) -> None:
+            loop.call_soon_threadsafe(on_progress, stage, done, total)
+
+        try:
+            return await asyncio.to_thread(worker.run, job, forward, seconds=self._settings.study_seconds)
+        except asyncio.CancelledError:
+            worker.kill()
+            raise
+        finally:
+            self._release(worker)
+
+    def close(self) -> None:
+        """Kill all workers."""
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    def _add(self) -> None:
+        worker = Worker(self._settings)
+        self._workers.add(worker)
+        self._idle.put_nowait(worker)
+
+    def _release(self, worker: Worker) -> None:
+        if worker not in self._workers:
+            return  # the pool was closed meanwhile
+        if worker.alive:
+            self._idle.put_nowait(worker)
+            return
+        log.warning("worker replaced")
+        self._workers.discard(worker)
+        worker.kill()
+        self._add()
+
+
+def serve_jobs(connection: Connection, settings: PreprocessingSettings) -> None:
+    """Body of a worker process: take jobs until the other end closes."""
+    resource.setrlimit(resource.RLIMIT_AS, (settings.worker_memory_bytes, settings.worker_memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patient data
+    configure_logging(settings, service="preprocessing-worker")
+    with Pipeline(settings) as pipeline, contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            job: Job = connection.recv()
+            bind_study(job.study_instance_uid, settings.log_key)
+            connection.send(_outcome(pipeline, job, connection))
+
+
+def _outcome(pipeline: Pipeline, job: Job, connection: Connection) -> Analysis | ArticulaError:
+    """Run one job; every exception becomes a typed value, named in the log by its type only."""
+    try:
+        return pipeline.analyze(job, lambda stage, done, total: connection.send(_Progress(stage, done, total)))
+    except ArticulaError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a defect of ours must not take the worker's other studies along
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        # neither the text nor the traceback's values: both may quote the study
+        log.critical("unexpected error", error=type(error).__name__, where=f"{where.filename}:{where.lineno}")
+        return StudyRefused(RefusalCode.PROCESSING_CRASHED)
+
+
+def _unwrap(answer: object) -> Analysis:
+    if isinstance(answer, ArticulaError):
+        raise answer
+    assert isinstance(answer, Analysis)  # noqa: S101 - the other end of the pipe is our own code
+    return answer

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Set up everything "make" needs on Debian 12 or Ubuntu 22.04 and later: system packages and two Python environments.
+# Safe to run again: a stamp under build/ says what is already done.
+set -eu
+cd "$(dirname "$0")/../.."
+
+packages="orthanc orthanc-python orthanc-dicomweb dcmtk dicom3tools ca-certificates"
+mkdir -p build
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+
+missing=""
+for package in $packages; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+done
+
+# The Triton wheel needs numpy<2, which exists up to Python 3.12; its python backend needs the shared libpython.
+python=""
+for version in 3.11 3.12; do
+    candidate=/usr/bin/python$version
+    if [ -x "$candidate" ]; then python=$candidate; break; fi
+done
+if [ -z "$python" ]; then
+    version=3.11
+    apt-cache show python3.11 >/dev/null 2>&1 || version=3.12
+    python=/usr/bin/python$version
+    missing="$missing python$version"
+fi
+for package in "python$version-venv" "libpython$version"; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+done
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "These system packages are missing. Run this one command, then the same make target again:"
+        echo "    sudo apt-get install -y$missing"
+        exit 1
+    fi
+    say "Installing system packages:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $missing >build/apt.log 2>&1 || { tail -20 build/apt.log; exit 1; }
+    # Debian starts its own Orthanc on the ports ours uses
+    if [ -d /run/systemd/system ]; then systemctl disable --quiet --now orthanc || true; fi
+fi
+
+environment() { # folder, lock file
+    stamp="$1/.articula-$(sha256sum "$2" | cut -c1-16)"
+    [ -e "$stamp" ] && return
+    say "Installing Python packages into $1 (about a minute)"
+    [ -x "$1/bin/python" ] || "$python" -m venv "$1"
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$2" 2>build/pip.log ||
+        { tail -20 build/pip.log; exit 1; }
+    touch "$stamp"
+}
+environment .venv tools/install/articula.lock.txt
+environment build/triton-venv tools/install/triton.lock.txt
