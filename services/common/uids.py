@@ -1,8 +1,8 @@
 """Deterministic UIDs of everything Articula stores; standard library only, because the plugin uses them too.
 
 The root is an arc under 2.25, where any UUID is a valid arc of its own (PS3.5 B.2). It is a version 8 UUID (RFC 9562)
-whose free bits are 62 random ones behind zeros, so that the root stays short and a result's UID keeps more than 100 bits
-of its content's digest within DICOM's 64 characters.
+whose free bits are 62 random ones behind zeros, so that the root stays short and a result's UID keeps more than 100
+bits of its content's digest within DICOM's 64 characters.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The three models applied to one knee: segment each plane, classify with the joint's region, explain what was found."""
+"""The three models applied to one knee: segment each plane, classify, explain what was found."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -158,12 +158,13 @@ class _Run:
             reading = read_knee(self.triton, sources)
         with self._stage("write"):
             objects = findings_objects(sources, reading, provenance=self._provenance())
-            stored = store(objects, self.job.folder)
+            stored = store(objects, self.job.folder, input_digest=self.job.input_digest)
         return self._analysis(stored, reading, None)
 
     def _no_result(self, source: pydicom.Dataset, code: RefusalCode) -> Analysis:
         with self._stage("write"):
-            stored = store(no_result_objects(source, code, provenance=self._provenance()), self.job.folder)
+            objects = no_result_objects(source, code, provenance=self._provenance())
+            stored = store(objects, self.job.folder, input_digest=self.job.input_digest)
         return self._analysis(stored, None, code)
 
     def _assemble(self, selection: Selection, *, mirrored: bool) -> dict[Plane, ModelInput]:

@@ -1,0 +1,99 @@
+"""Coded concepts for structures and findings, and the colours they are drawn in.
+
+SNOMED CT (SCT) and DICOM (DCM) codes are those of the dictionaries that DICOM itself publishes (PS3.16 Annex D and its
+context groups); a test looks each of them up. Where no such code exists, the private scheme 99ARTICULA names the
+concept rather than borrow a code that means something else.
+"""
+
+from dataclasses import dataclass
+
+from services.common.finding import LABELS, Structure
+
+PRIVATE_SCHEME = "99ARTICULA"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept as DICOM writes it."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class StructureCode:
+    """How a segment is coded and coloured; ``modifier`` tells medial from lateral, ``region`` what it belongs to."""
+
+    label: str
+    category: Code
+    type: Code
+    colour: tuple[int, int, int]
+    modifier: Code | None = None
+    region: Code | None = None
+
+
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+BODY_SUBSTANCE = Code("91720002", "SCT", "Body Substance")
+KNEE_JOINT = Code("49076000", "SCT", "Knee joint structure")
+MEDIAL = Code("255561001", "SCT", "Medial")
+LATERAL = Code("49370004", "SCT", "Lateral")
+FEMUR = Code("71341001", "SCT", "Femur")
+TIBIA = Code("12611008", "SCT", "Tibia")
+PATELLA = Code("64234005", "SCT", "Patella")
+FIBULA = Code("87342007", "SCT", "Fibula")
+CARTILAGE = Code("309312004", "SCT", "Cartilage tissue")
+MENISCUS = Code("74135004", "SCT", "Meniscus structure of joint")
+EFFUSION = Code("41699000", "SCT", "Effusion")
+RIGHT = Code("24028007", "SCT", "Right")
+LEFT = Code("7771000", "SCT", "Left")
+
+
+def private(value: str, meaning: str) -> Code:
+    """A concept for which no published code exists."""
+    return Code(value, PRIVATE_SCHEME, meaning)
+
+
+def _part(label: str, kind: Code, colour: tuple[int, int, int], **where: Code) -> StructureCode:
+    return StructureCode(label, ANATOMICAL_STRUCTURE, kind, colour, **where)
+
+
+# bones in warm greys, cartilage in blues, menisci in reds, ligaments in greens and yellow: told apart with any vision
+STRUCTURE_CODES: dict[Structure, StructureCode] = {
+    Structure.FEMUR: _part("Femur", FEMUR, (222, 203, 164)),
+    Structure.TIBIA: _part("Tibia", TIBIA, (196, 170, 125)),
+    Structure.PATELLA: _part("Patella", PATELLA, (238, 226, 200)),
+    Structure.FIBULA: _part("Fibula", FIBULA, (158, 133, 96)),
+    Structure.FEMORAL_CARTILAGE: _part("Femoral cartilage", CARTILAGE, (86, 180, 233), region=FEMUR),
+    Structure.MEDIAL_TIBIAL_CARTILAGE: _part(
+        "Medial tibial cartilage", CARTILAGE, (0, 114, 178), region=TIBIA, modifier=MEDIAL
+    ),
+    Structure.LATERAL_TIBIAL_CARTILAGE: _part(
+        "Lateral tibial cartilage", CARTILAGE, (60, 60, 200), region=TIBIA, modifier=LATERAL
+    ),
+    Structure.PATELLAR_CARTILAGE: _part("Patellar cartilage", CARTILAGE, (160, 220, 250), region=PATELLA),
+    Structure.MEDIAL_MENISCUS: _part("Medial meniscus", MENISCUS, (213, 94, 0), modifier=MEDIAL),
+    Structure.LATERAL_MENISCUS: _part("Lateral meniscus", MENISCUS, (204, 121, 167), modifier=LATERAL),
+    Structure.ACL: _part("Anterior cruciate ligament", private("ACL", "Anterior cruciate ligament"), (0, 158, 115)),
+    Structure.PCL: _part("Posterior cruciate ligament", private("PCL", "Posterior cruciate ligament"), (240, 228, 66)),
+    Structure.EFFUSION: StructureCode("Effusion", BODY_SUBSTANCE, EFFUSION, (140, 86, 255)),
+}
+
+_FINDING_MEANINGS = (
+    "Anterior cruciate ligament injury",
+    "Medial collateral ligament injury",
+    "Medial meniscus tear",
+    "Lateral meniscus tear",
+    "Medial compartment osteoarthritis",
+    "Lateral compartment osteoarthritis",
+    "Patellofemoral osteoarthritis",
+    "Joint effusion",
+    "Synovitis",
+    "Baker's cyst",
+    "Bone contusion",
+    "Fracture",
+)
+FINDING_CODES: dict[str, Code] = {
+    label: private(f"F{number:02d}", meaning)
+    for number, (label, meaning) in enumerate(zip(LABELS, _FINDING_MEANINGS, strict=True), start=1)
+}

@@ -1,0 +1,215 @@
+"""Result objects open in other people's software, say what they are, and are the same bytes every time."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+
+from services.common.errors import ADVICE, RefusalCode
+from services.common.finding import LABELS, Laterality
+from services.common.uids import is_result_uid, result_uid
+from services.common.volume import Plane
+from services.results.identity import RESEARCH_ONLY, to_bytes
+from services.results.manifest import manifest_object
+from services.results.no_result import no_result_object
+from services.results.report import conclusion, report_object
+from services.results.saliency import overlay, saliency_object
+from services.results.segmentation import segmentation_object
+
+
+@pytest.fixture
+def result_set(sources, labels, findings, provenance) -> dict[str, pydicom.Dataset]:
+    """One of each kind, as the service writes them."""
+    seg = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance)
+    heat = np.zeros(labels.shape, np.uint8)
+    heat[2, 10:20, 10:20] = 255
+    pixels = (np.full(labels.shape, 90, np.uint8), heat)
+    saliency = saliency_object(sources, pixels, finding=findings[0], provenance=provenance)
+    report = report_object(
+        findings,
+        images=[sources[2]],
+        overlays={"ACL": saliency},
+        segmentations=[seg],
+        provenance=provenance,
+        laterality=Laterality.LEFT,
+    )
+    no_result = no_result_object(sources[0], RefusalCode.NO_GEOMETRY, provenance=provenance)
+    manifest = manifest_object([seg, saliency, report], report, provenance=provenance)
+    return {"seg": seg, "saliency": saliency, "report": report, "no_result": no_result, "manifest": manifest}
+
+
+def written(folder: Path, result_set: dict[str, pydicom.Dataset]) -> dict[str, Path]:
+    paths = {kind: folder / f"{kind}.dcm" for kind in result_set}
+    for kind, path in paths.items():
+        path.write_bytes(to_bytes(result_set[kind]))
+    return paths
+
+
+def content_text(dataset: pydicom.Dataset) -> str:
+    texts = [str(dataset.get("TextValue", "")), str(dataset.get("ConceptCodeSequence", ""))]
+    return "\n".join(texts + [content_text(item) for item in dataset.get("ContentSequence", [])])
+
+
+def errors_of(command: Sequence[str | Path]) -> list[str]:
+    if not shutil.which(str(command[0])):
+        pytest.skip(f"{command[0]} is not installed")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    return [line for line in lines if line.startswith(("Error", "E:", "F:"))]
+
+
+def test_no_validator_finds_an_error(tmp_path, result_set):
+    """Dciodvfy accepts every object; what it only warns about is optional context that the source did not give."""
+    found = {kind: errors_of(["dciodvfy", path]) for kind, path in written(tmp_path, result_set).items()}
+    assert found == {kind: [] for kind in found}
+
+
+def test_dcmtk_prints_the_reports(tmp_path, result_set):
+    """DCMTK's dsrdump reads both reports and the manifest without an error."""
+    paths = written(tmp_path, result_set)
+    assert [errors_of(["dsrdump", "-q", paths[kind]]) for kind in ("report", "no_result", "manifest")] == [[], [], []]
+
+
+def test_every_object_belongs_to_the_same_patient_and_study(tmp_path, sources, result_set):
+    """Patient and study attributes come back byte for byte, a Japanese name included."""
+    for path in written(tmp_path, result_set).values():
+        dataset = pydicom.dcmread(path)
+        for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber"):
+            assert dataset[keyword].value == sources[0][keyword].value, keyword
+        assert str(dataset.PatientName) == "Yamada^Tarou=山田^太郎"
+
+
+def test_every_object_says_research_use_only(result_set):
+    """Whatever a person opens, it says what it must not be used for."""
+    for dataset in result_set.values():
+        assert RESEARCH_ONLY in str(dataset.get("ImageComments", "")) + content_text(dataset)
+
+
+def test_every_object_has_our_deterministic_uid_and_no_wall_clock(result_set, provenance):
+    """UIDs lie under our root and dates are the source study's."""
+    for dataset in result_set.values():
+        assert is_result_uid(dataset.SOPInstanceUID)
+        assert is_result_uid(dataset.SeriesInstanceUID)
+        assert dataset.ContentDate == "20240102"
+    assert result_set["manifest"].SOPInstanceUID == result_uid(provenance.input_digest, "manifest")
+
+
+def test_the_same_input_gives_the_same_bytes_in_another_process(tmp_path, result_set):
+    """Two processes write identical files, so that a retry can never contradict an earlier result."""
+    here = {kind: path.read_bytes() for kind, path in written(tmp_path, result_set).items()}
+    other = tmp_path / "other"
+    other.mkdir()
+    test = f"{__file__}::test_writes_its_objects_where_it_is_told"
+    environment = {
+        "ARTICULA_TEST_OUT": str(other),
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    subprocess.run(command, check=True, env=environment, capture_output=True, cwd=Path(__file__).parents[2])
+    assert {kind: (other / f"{kind}.dcm").read_bytes() == data for kind, data in here.items()} == dict.fromkeys(
+        here, True
+    )
+
+
+def test_writes_its_objects_where_it_is_told(tmp_path, result_set, request):
+    """The other process of the test above; on its own it checks that the files can be read."""
+    import os  # noqa: PLC0415 - only this pair of tests talks through the environment
+
+    del request
+    folder = Path(os.environ.get("ARTICULA_TEST_OUT", tmp_path))
+    for path in written(folder, result_set).values():
+        assert pydicom.dcmread(path).Manufacturer == "Articula"
+
+
+def test_the_segmentation_reads_back_voxel_for_voxel(tmp_path, sources, labels, result_set):
+    """Highdicom's own reader returns the label map that went in, segment by segment, on the source's slices."""
+    seg = hd.seg.segread(written(tmp_path, result_set)["seg"])
+    names = {number: seg.get_segment_description(number).segment_label for number in seg.segment_numbers}
+    assert list(names.values()) == ["Femur", "Tibia", "Medial meniscus"]
+    uids = [source.SOPInstanceUID for source in sources]
+    voxels = seg.get_pixels_by_source_instance(uids)
+    for index, value in enumerate((1, 2, 9)):
+        assert np.array_equal(voxels[..., index], labels == value)
+
+
+def test_a_label_map_without_structures_gives_no_object(sources, labels, provenance):
+    """An empty segmentation is left out instead of stored."""
+    assert segmentation_object(sources, labels * 0, plane=Plane.AXIAL, provenance=provenance) is None
+
+
+def test_the_report_lists_all_findings_with_numbers_and_images(tmp_path, findings, result_set):
+    """TID 1501 groups carry label, probability, threshold, state and the deciding image."""
+    report = hd.sr.srread(written(tmp_path, result_set)["report"])
+    groups = report.content.get_image_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == list(LABELS)
+    for group, finding in zip(groups, findings, strict=True):
+        probability, threshold = group.get_measurements()
+        assert float(probability.value) == pytest.approx(finding.probability)
+        assert float(threshold.value) == pytest.approx(finding.threshold)
+        state = group.get_qualitative_evaluations()[0].value.meaning
+        assert state == ("Present" if finding.positive else "Absent")
+        assert group.source_images[0].referenced_sop_instance_uid == finding.location.sop_instance_uid
+
+
+def test_the_conclusion_names_what_is_above_threshold(findings):
+    """One sentence, fit for dictation, in both cases."""
+    assert conclusion(findings) == "Above threshold: Anterior cruciate ligament injury."
+    assert "None of the twelve" in conclusion(findings[1:])
+
+
+def test_the_report_says_what_was_missing(result_set):
+    """Notes of the pipeline travel in the report."""
+    assert "missing: axial" in content_text(result_set["report"])
+
+
+def test_saliency_shows_heat_only_where_there_is_some():
+    """Without saliency the picture is the grey slice; full saliency is brighter than none."""
+    grey = np.full((1, 8, 8), 60, np.uint8)
+    heat = np.zeros((1, 8, 8), np.uint8)
+    heat[0, 4, 4] = 255
+    mixed = overlay(grey, heat)
+    assert mixed.shape == (1, 8, 8, 3)
+    assert (mixed[0, 0, 0] == 60).all()
+    assert mixed[0, 4, 4].astype(int).sum() > 2 * 180
+
+
+def test_saliency_decodes_to_one_frame_a_slice(tmp_path, sources, result_set):
+    """The JPEG frames decode, and every source slice is referenced."""
+    dataset = pydicom.dcmread(written(tmp_path, result_set)["saliency"])
+    assert dataset.NumberOfFrames == len(sources)
+    assert [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence] == [
+        s.SOPInstanceUID for s in sources
+    ]
+
+
+@pytest.mark.parametrize("code", list(RefusalCode))
+def test_a_no_result_report_gives_code_and_advice_on_the_poorest_header(provenance, code):
+    """Class, instance, series and study UID are enough; the report names the code and what to do."""
+    source = pydicom.Dataset()
+    source.file_meta = pydicom.dataset.FileMetaDataset()
+    source.SOPClassUID, source.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4.5"
+    source.SeriesInstanceUID, source.StudyInstanceUID = "1.2.3.4", "1.2.3"
+    report = pydicom.dcmread(
+        pydicom.filebase.DicomBytesIO(to_bytes(no_result_object(source, code, provenance=provenance)))
+    )
+    assert report.StudyInstanceUID == "1.2.3"
+    assert code in content_text(report)
+    assert ADVICE[code] in content_text(report)
+
+
+def test_the_manifest_lists_every_object_of_the_set(result_set):
+    """Its evidence names the three objects it commits and nothing else."""
+    listed = {
+        item.ReferencedSOPInstanceUID
+        for study in result_set["manifest"].CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert listed == {result_set[kind].SOPInstanceUID for kind in ("seg", "saliency", "report")}
