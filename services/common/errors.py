@@ -57,6 +57,12 @@ ADVICE: dict[RefusalCode, str] = {
 }
 
 
+# these say something about one run, not about the bytes: trying again may help
+TRANSIENT = frozenset(
+    {RefusalCode.PROCESSING_CRASHED, RefusalCode.PROCESSING_TIMEOUT, RefusalCode.MODEL_OUTPUT_INVALID}
+)
+
+
 class ArticulaError(Exception):
     """Base of all errors raised on purpose. ``code`` is safe to log and to show."""
 

@@ -4,7 +4,7 @@ Standard library only, because the plugin reads it inside Orthanc's own Python.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 METADATA_NAME = "ArticulaStatus"
@@ -32,6 +32,7 @@ class StudyStatus:
     code: str = ""
     advice: str = ""
     attempts: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage, as the service measured them
 
     def to_json(self) -> str:
         """One line of JSON, keys in a fixed order."""

@@ -12,8 +12,8 @@ import structlog
 
 from services.common.errors import (
     ADVICE,
+    TRANSIENT,
     ArticulaError,
-    RefusalCode,
     ServiceBusy,
     ServiceUnavailable,
     StreamInvalid,
@@ -35,10 +35,6 @@ log = structlog.get_logger()
 
 DescribeContext: TypeAlias = "grpc.aio.ServicerContext[pb.DescribeRequest, pb.PipelineDescription]"
 AnalyzeContext: TypeAlias = "grpc.aio.ServicerContext[pb.AnalyzeRequest, pb.AnalyzeResponse]"
-
-# these say something about this run, not about the bytes: the caller may come back
-_WORTH_RETRYING = frozenset({RefusalCode.PROCESSING_CRASHED, RefusalCode.PROCESSING_TIMEOUT})
-_WORTH_RETRYING |= {RefusalCode.MODEL_OUTPUT_INVALID}
 
 
 class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
@@ -169,7 +165,7 @@ def _rejection(error: ArticulaError) -> pb.Rejection:
     retry_after = 0.0
     if isinstance(error, ServiceBusy):
         retry_after = error.retry_after_seconds
-    elif isinstance(error, ServiceUnavailable) or (isinstance(error, StudyRefused) and error.code in _WORTH_RETRYING):
+    elif isinstance(error, ServiceUnavailable) or (isinstance(error, StudyRefused) and error.code in TRANSIENT):
         retry_after = RETRY_AFTER_SECONDS
     message = error.advice if isinstance(error, StudyRefused) else str(error)
     return pb.Rejection(code=error.code, message=message, retry_after_seconds=retry_after)

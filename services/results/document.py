@@ -52,7 +52,7 @@ def report_document(
     items: Sequence[pydicom.Dataset] = (),
     description: str,
 ) -> pydicom.Dataset:
-    """Comprehensive 3D SR with one root; ``items`` follow the template's content, the first evidence is a source image."""
+    """Comprehensive 3D SR with one root, ``items`` after the template's own; the first evidence is a source image."""
     root = _measurement_report(groups, provenance) if groups else _plain_report(provenance)
     notes = [text(codes.DCM.Comment, note) for note in (*provenance.notes, *_made_by(provenance), RESEARCH_ONLY)]
     root.ContentSequence.extend([*items, *notes])

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
@@ -18,7 +19,7 @@ from services.common.volume import Plane
 from services.results.identity import RESEARCH_ONLY, to_bytes
 from services.results.manifest import manifest_object
 from services.results.no_result import no_result_object
-from services.results.report import conclusion, report_object
+from services.results.report import Evidence, conclusion, report_object
 from services.results.saliency import overlay, saliency_object
 from services.results.segmentation import segmentation_object
 
@@ -31,14 +32,8 @@ def result_set(sources, labels, findings, provenance) -> dict[str, pydicom.Datas
     heat[2, 10:20, 10:20] = 255
     pixels = (np.full(labels.shape, 90, np.uint8), heat)
     saliency = saliency_object(sources, pixels, finding=findings[0], provenance=provenance)
-    report = report_object(
-        findings,
-        images=[sources[2]],
-        overlays={"ACL": saliency},
-        segmentations=[seg],
-        provenance=provenance,
-        laterality=Laterality.LEFT,
-    )
+    evidence = Evidence([sources[2]], [saliency], [seg])
+    report = report_object(findings, evidence, laterality=Laterality.LEFT, provenance=provenance)
     no_result = no_result_object(sources[0], RefusalCode.NO_GEOMETRY, provenance=provenance)
     manifest = manifest_object([seg, saliency, report], report, provenance=provenance)
     return {"seg": seg, "saliency": saliency, "report": report, "no_result": no_result, "manifest": manifest}
@@ -106,16 +101,11 @@ def test_the_same_input_gives_the_same_bytes_in_another_process(tmp_path, result
     other = tmp_path / "other"
     other.mkdir()
     test = f"{__file__}::test_writes_its_objects_where_it_is_told"
-    environment = {
-        "ARTICULA_TEST_OUT": str(other),
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
+    root = Path(__file__).parents[2]
+    environment = {"ARTICULA_TEST_OUT": str(other), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-    subprocess.run(command, check=True, env=environment, capture_output=True, cwd=Path(__file__).parents[2])
-    assert {kind: (other / f"{kind}.dcm").read_bytes() == data for kind, data in here.items()} == dict.fromkeys(
-        here, True
-    )
+    subprocess.run(command, check=True, env=environment, capture_output=True, cwd=root)
+    assert [kind for kind, data in here.items() if (other / f"{kind}.dcm").read_bytes() != data] == []
 
 
 def test_writes_its_objects_where_it_is_told(tmp_path, result_set, request):
@@ -184,9 +174,8 @@ def test_saliency_decodes_to_one_frame_a_slice(tmp_path, sources, result_set):
     """The JPEG frames decode, and every source slice is referenced."""
     dataset = pydicom.dcmread(written(tmp_path, result_set)["saliency"])
     assert dataset.NumberOfFrames == len(sources)
-    assert [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence] == [
-        s.SOPInstanceUID for s in sources
-    ]
+    referenced = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
+    assert referenced == [source.SOPInstanceUID for source in sources]
 
 
 @pytest.mark.parametrize("code", list(RefusalCode))
@@ -196,9 +185,7 @@ def test_a_no_result_report_gives_code_and_advice_on_the_poorest_header(provenan
     source.file_meta = pydicom.dataset.FileMetaDataset()
     source.SOPClassUID, source.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4.5"
     source.SeriesInstanceUID, source.StudyInstanceUID = "1.2.3.4", "1.2.3"
-    report = pydicom.dcmread(
-        pydicom.filebase.DicomBytesIO(to_bytes(no_result_object(source, code, provenance=provenance)))
-    )
+    report = pydicom.dcmread(BytesIO(to_bytes(no_result_object(source, code, provenance=provenance))))
     assert report.StudyInstanceUID == "1.2.3"
     assert code in content_text(report)
     assert ADVICE[code] in content_text(report)

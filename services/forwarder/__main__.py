@@ -1,0 +1,56 @@
+"""Run the forwarder: ``python -m services.forwarder``. The Orthanc plugin does; on Kubernetes it is a sidecar."""
+
+import asyncio
+import sys
+
+import structlog
+
+from services.common.pb.analysis_pb2_grpc import AnalysisStub
+from services.common.server import until_stopped
+from services.common.telemetry import configure_logging
+from services.common.wire import open_channel
+from services.forwarder.archive import Archive
+from services.forwarder.dispatch import Dispatcher
+from services.forwarder.ledger import Ledger
+from services.forwarder.settings import ForwarderSettings
+from services.forwarder.sweep import Sweep
+
+
+async def forward(settings: ForwarderSettings) -> None:
+    """Sweep until a signal, or until the plugin's end of standard input closes."""
+    ledger = Ledger(settings.ledger)
+    async with Archive(settings) as archive, open_channel(settings.analysis) as channel:
+        dispatcher = Dispatcher(settings, archive, AnalysisStub(channel), ledger)  # type: ignore[no-untyped-call]
+        sweep = Sweep(settings, archive, dispatcher)
+        stops = [asyncio.create_task(until_stopped()), asyncio.create_task(sweep.run())]
+        if settings.lifeline:
+            stops.append(asyncio.create_task(_lifeline(sweep)))
+        structlog.get_logger().info("forwarding", lifeline=settings.lifeline)
+        try:
+            done, _ = await asyncio.wait(stops, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in stops:
+                task.cancel()
+            await dispatcher.stop()
+            ledger.close()
+
+
+async def _lifeline(sweep: Sweep) -> None:
+    """Every line on standard input is a hint; its end is the plugin's end."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while await lines.readline():
+        sweep.hint()
+
+
+def main() -> None:
+    """Entry point."""
+    settings = ForwarderSettings()
+    configure_logging(settings, service="forwarder")
+    asyncio.run(forward(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What must survive a restart and is not in the archive: how often a study's analysis has been tried, and its verdict.
+
+An attempt is written before it begins, so that a study that kills its worker every time is set aside after a few
+attempts and not tried for ever. Losing the file costs only work: results live in the archive.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS attempts (
+    study_id TEXT NOT NULL,
+    input_digest TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    verdict TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (study_id, input_digest)
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Attempts begun, and the code of the refusal that is final, or ''."""
+
+    attempts: int
+    verdict: str
+
+
+class Ledger:
+    """One SQLite file, every change durable before the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def entry(self, study_id: str, input_digest: str) -> Entry:
+        """What is known about one input."""
+        row = self._database.execute(
+            "SELECT attempts, verdict FROM attempts WHERE study_id = ? AND input_digest = ?", (study_id, input_digest)
+        ).fetchone()
+        return Entry(*row) if row else Entry(0, "")
+
+    def begin(self, study_id: str, input_digest: str) -> int:
+        """Count an attempt before it begins; returns its number."""
+        self._database.execute(
+            "INSERT INTO attempts (study_id, input_digest, attempts) VALUES (?, ?, 1)"
+            " ON CONFLICT (study_id, input_digest) DO UPDATE SET attempts = attempts + 1",
+            (study_id, input_digest),
+        )
+        return self.entry(study_id, input_digest).attempts
+
+    def forgive(self, study_id: str, input_digest: str) -> None:
+        """Take an attempt back that failed for reasons outside the study."""
+        self._database.execute(
+            "UPDATE attempts SET attempts = MAX(attempts - 1, 0) WHERE study_id = ? AND input_digest = ?",
+            (study_id, input_digest),
+        )
+
+    def judge(self, study_id: str, input_digest: str, code: str) -> None:
+        """Write down that this input is refused for good."""
+        self._database.execute(
+            "UPDATE attempts SET verdict = ? WHERE study_id = ? AND input_digest = ?", (code, study_id, input_digest)
+        )
+
+    def forget(self, study_id: str) -> None:
+        """Drop everything known about a study, so that it is tried anew."""
+        self._database.execute("DELETE FROM attempts WHERE study_id = ?", (study_id,))

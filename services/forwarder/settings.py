@@ -1,0 +1,25 @@
+"""Settings of the forwarder; the plugin hands them over as environment variables."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from services.common.settings import ServiceSettings
+
+
+class ForwarderSettings(ServiceSettings):
+    """Environment variables ``ARTICULA_ANALYSIS``, ``ARTICULA_ORTHANC_URL`` and so on."""
+
+    analysis: str = Field(default="127.0.0.1:50051", description="host:port of the Analysis service.")
+    orthanc_url: str = Field(default="http://127.0.0.1:8042", description="Orthanc's REST address on loopback.")
+    user: str = Field(default="articula", description="The forwarder's own Orthanc user.")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password.")
+    ledger: Path = Field(default=Path("build/ledger.sqlite"), description="SQLite file of attempts.")
+    quiet_seconds: float = Field(default=5.0, description="A study starts when nothing arrived for so long.")
+    sweep_seconds: float = Field(default=5.0, description="Pause between two sweeps; a hint ends it early.")
+    audit_seconds: float = Field(default=600.0, description="Pause between two sweeps that trust nothing remembered.")
+    study_seconds: float = Field(default=600.0, description="Deadline of one study from first byte to last result.")
+    rest_seconds: float = Field(default=30.0, description="Deadline of one REST call.")
+    parallel_studies: int = Field(default=2, ge=1, description="Studies streamed at once.")
+    max_attempts: int = Field(default=3, ge=1, description="Attempts that may end badly before a study is set aside.")
+    lifeline: bool = Field(default=False, description="Stop when standard input closes, as the plugin's child does.")

@@ -1,0 +1,89 @@
+"""The forwarder as the plugin's child: started, fed with hints, started again when it dies, gone when Orthanc is gone.
+
+Its standard input is both the channel for hints and its lifeline: a forwarder whose input closes stops, so even a
+killed Orthanc leaves none behind. Nothing here blocks Orthanc: hints go through a bounded queue to a thread. Standard
+library only.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+log = logging.getLogger("articula")
+
+_HINTS_WAITING = 1000
+_STOP_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_STEADY_SECONDS = 60.0  # a child that ran so long starts anew without a pause
+
+
+class Forwarder:
+    """One child process and two threads that keep it company."""
+
+    def __init__(self, command: Sequence[str], *, root: Path, environment: Mapping[str, str]) -> None:
+        self._command = list(command)
+        self._root = root
+        self._environment = {**os.environ, "PYTHONPATH": str(root), **environment}
+        self._hints: queue.Queue[str] = queue.Queue(_HINTS_WAITING)
+        self._stopping = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child runs."""
+        return self._child is not None and self._child.poll() is None
+
+    def start(self) -> None:
+        """Start the child and its company."""
+        for body in (self._keep_alive, self._pass_on):
+            threading.Thread(target=body, daemon=True, name=f"articula{body.__name__}").start()
+
+    def hint(self, text: str) -> None:
+        """Tell the forwarder that something happened; microseconds, and dropped when too many wait."""
+        with contextlib.suppress(queue.Full):
+            self._hints.put_nowait(text)
+
+    def stop(self) -> None:
+        """End the child within a few seconds."""
+        self._stopping.set()
+        child = self._child
+        if child is None:
+            return
+        child.terminate()
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _keep_alive(self) -> None:
+        pause = 1.0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self._child = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, cwd=self._root, env=self._environment, start_new_session=True
+            )
+            self.starts += 1
+            code = self._child.wait()
+            if self._stopping.is_set():
+                return
+            pause = 1.0 if time.monotonic() - started > _STEADY_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            log.warning("forwarder ended with %s, starts again in %.0f s", code, pause)
+            self._stopping.wait(pause)
+
+    def _pass_on(self) -> None:
+        while not self._stopping.is_set():
+            hint = self._hints.get()
+            child = self._child
+            if child is None or child.stdin is None:
+                continue
+            with contextlib.suppress(OSError, ValueError):  # it died; the next sweep needs no hint
+                child.stdin.write(f"{hint}\n".encode())
+                child.stdin.flush()

@@ -1,0 +1,82 @@
+"""An Analysis service without models: a real gRPC server that answers as it is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+
+from services.common.pb import analysis_pb2 as pb
+from services.common.pb import analysis_pb2_grpc
+from services.common.server import new_server, serving
+from services.common.uids import result_uid
+from services.common.wire import split
+
+PIPELINE_DIGEST = "f" * 64
+
+
+@dataclass
+class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
+    """``answers`` holds what the next calls do: 'findings', 'die', 'busy', 'slow' or a refusal code."""
+
+    answers: list[str] = field(default_factory=list)
+    headers: list[pb.StudyHeader] = field(default_factory=list)
+    received: list[list[bytes]] = field(default_factory=list)
+    make_objects: object = None  # callable(header, instances) -> list[bytes]; the last is the manifest
+
+    async def Describe(self, request, context):  # noqa: N802, ARG002
+        """A fixed pipeline."""
+        return pb.PipelineDescription(pipeline="knee", version="test", digest=PIPELINE_DIGEST)
+
+    async def Analyze(self, request_iterator, context):  # noqa: N802
+        """Take a study, then do what is told."""
+        instances: list[bytes] = []
+        part = b""
+        async for request in request_iterator:
+            match request.WhichOneof("message"):
+                case "header":
+                    header = request.header
+                    self.headers.append(header)
+                case "chunk":
+                    part += request.chunk.data
+                    if request.chunk.last:
+                        instances.append(part)
+                        part = b""
+                case "end":
+                    break
+        self.received.append(instances)
+        async for response in self._answer(header, instances, context):
+            yield response
+
+    async def _answer(self, header, instances, context) -> AsyncIterator[pb.AnalyzeResponse]:
+        told = self.answers.pop(0) if self.answers else "findings"
+        yield pb.AnalyzeResponse(accepted=pb.Accepted(attempt_id="a"))
+        yield pb.AnalyzeResponse(progress=pb.Progress(stage="infer", done=3, total=5))
+        match told:
+            case "die":
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            case "slow":
+                await asyncio.sleep(60)
+            case "busy":
+                yield pb.AnalyzeResponse(rejection=pb.Rejection(code="BUSY", message="later", retry_after_seconds=0.1))
+            case "no_manifest" | "findings":
+                objects = self.make_objects(header, instances) if self.make_objects else [b"object", b"manifest"]
+                for index, data in enumerate(objects):
+                    manifest = told == "findings" and index == len(objects) - 1
+                    for chunk, last in split(data):
+                        uid = result_uid(header.input_digest, "manifest" if manifest else "object", index)
+                        result = pb.ResultChunk(sop_instance_uid=uid, data=chunk, last=last, manifest=manifest)
+                        yield pb.AnalyzeResponse(result=result)
+                yield pb.AnalyzeResponse(summary=pb.Summary(outcome=pb.OUTCOME_FINDINGS))
+            case code:
+                yield pb.AnalyzeResponse(rejection=pb.Rejection(code=code, message="refused"))
+
+
+@asynccontextmanager
+async def fake_analysis(servicer: FakeAnalysis, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
+    """Serve the fake; yields its address."""
+    server = new_server()
+    analysis_pb2_grpc.add_AnalysisServicer_to_server(servicer, server)
+    async with serving(server, listen, drain_seconds=0.1) as address:
+        yield address

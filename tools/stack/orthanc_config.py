@@ -1,0 +1,55 @@
+"""Orthanc's configuration on one machine: our plugin, DICOMweb, and everything we don't need switched off."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from services.common.status import METADATA_NAME, METADATA_NUMBER
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = Path("/usr/share/orthanc/plugins")
+AET = "ARTICULA"
+FORWARDER_USER = "articula"
+
+
+def orthanc_configuration(
+    state: Path, *, http_port: int, dicom_port: int, analysis: str, passwords: Mapping[str, str]
+) -> dict[str, Any]:
+    """Configuration for ``Orthanc <file>``; ``state`` is its folder, ``passwords`` by user, the forwarder's among them.
+
+    First write wins: results are content-addressed, so an instance that exists is never overwritten.
+    """
+    return {
+        "Name": "Articula",
+        "StorageDirectory": str(state / "storage"),
+        "IndexDirectory": str(state / "storage"),
+        "TemporaryDirectory": str(state / "temporary"),
+        "HttpPort": http_port,
+        "DicomPort": dicom_port,
+        "DicomAet": AET,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": dict(passwords),
+        "ExecuteLuaEnabled": False,
+        "RestApiWriteToFileSystemEnabled": False,
+        "HttpCompressionEnabled": False,
+        "OverwriteInstances": False,
+        "StableAge": 5,
+        "UserMetadata": {METADATA_NAME: METADATA_NUMBER},
+        "Plugins": [str(PLUGINS / "libOrthancPython.so"), str(PLUGINS / "libOrthancDicomWeb.so")],
+        "PythonScript": str(ROOT / "services" / "orthanc_plugin" / "plugin.py"),
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "Articula": {
+            "Python": str(ROOT / ".venv" / "bin" / "python"),
+            "Analysis": analysis,
+            "OrthancUrl": f"http://127.0.0.1:{http_port}",
+            "User": FORWARDER_USER,
+            "Password": passwords[FORWARDER_USER],
+            "Ledger": str(state / "ledger.sqlite"),
+            "QuietSeconds": 3,
+            "SweepSeconds": 3,
+        },
+    }
