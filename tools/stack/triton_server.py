@@ -1,0 +1,63 @@
+"""How to start the tritonserver that the nvidia-pytriton wheel carries.
+
+Measured traps: its python backend takes the interpreter's packages from the ``bin`` folder that comes first on PATH (not
+from PYTHONPATH), needs the stub built for that Python version and libpython on the library path, and numpy 2 in that
+environment corrupts tensors silently, which is why the environment is a separate one.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / "build" / "triton-venv"
+MODEL_REPOSITORY = ROOT / "model_repository"
+
+_FACTS = (
+    "import sys, sysconfig; print(sys.version_info.major, sys.version_info.minor, sysconfig.get_config_var('LIBDIR'))"
+)
+
+
+@dataclass(frozen=True)
+class TritonCommand:
+    """Command line and environment of one server."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv: Path = VENV) -> TritonCommand:
+    """A server on loopback that serves all models of a repository and exits where one fails to load."""
+    facts = subprocess.run([venv / "bin" / "python", "-c", _FACTS], check=True, capture_output=True, text=True)
+    major, minor, library_folder = facts.stdout.split()
+    packages = venv / "lib" / f"python{major}.{minor}" / "site-packages"
+    server = packages / "pytriton" / "tritonserver"
+    stub = server / "python_backend_stubs" / f"{major}.{minor}" / "triton_python_backend_stub"
+    environment = {
+        **os.environ,
+        "PATH": f"{venv / 'bin'}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": f"{library_folder}:{packages / 'nvidia_pytriton.libs'}:{server / 'lib'}",
+    }
+    command = [
+        str(server / "bin" / "tritonserver"),
+        f"--model-repository={repository}",
+        f"--backend-directory={_backends(server, stub)}",
+        "--model-control-mode=none",
+        "--allow-http=false",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={grpc_port}",
+        "--metrics-address=127.0.0.1",
+        f"--metrics-port={metrics_port}",
+        "--exit-timeout-secs=20",
+    ]
+    return TritonCommand(command, environment)
+
+
+def _backends(server: Path, stub: Path) -> Path:
+    """The wheel's backends, with the stub of our Python version in place of the default one."""
+    place = server / "backends" / "python" / "triton_python_backend_stub"
+    if not place.exists() or not place.samefile(stub):
+        place.unlink(missing_ok=True)
+        place.symlink_to(stub)
+    return server / "backends"

@@ -1,0 +1,166 @@
+"""Training data: phantom studies on the model's grid, made once and kept as ``.npz``.
+
+The grid comes from ``services.common.transforms``, the same code that serves, so training and serving can't drift
+apart. ``python -m tools.train.dataset --count 300`` fills ``build/train/data``; more processes may run beside it with
+another ``--first``.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from services.common.finding import LABELS, Laterality
+from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, GRID, SLICES
+from services.common.transforms import ModelGrid, model_grid, to_model_grid, window_to_uint8
+from services.common.volume import PLANES, Plane, Volume
+from tools.phantom.acquire import THICKNESS_SAMPLES, degrade, lay_out, patient_position
+from tools.phantom.anatomy import Knee, knee, stream
+from tools.phantom.protocol import PD_FS, SEQUENCES, T2_FS, Protocol, stack, vary
+from tools.phantom.scene import Scene, lesions, render, structures
+from tools.phantom.shapes import Field
+from tools.phantom.tissues import Tissue, signals
+
+DATA = Path("build/train/data")
+TRAINING_SEED, VALIDATION_SEED = 1_000_000, 2_000_000
+MATRIX = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One study on the model grid.
+
+    ``volumes`` and ``recoloured`` (3,32,256,256) uint8: the clinical contrast and a strongly randomised one;
+    ``slice_mask`` (3,32); ``labels`` (3,32,256,256) of ``Structure``; ``lesions`` (3,32,12,32,32) uint8, the share of
+    each class map cell that a finding covers, in 255ths; ``findings`` (12,) 0 or 1.
+    """
+
+    volumes: NDArray[np.uint8]
+    recoloured: NDArray[np.uint8]
+    slice_mask: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    lesions: NDArray[np.uint8]
+    findings: NDArray[np.uint8]
+
+
+def draw_findings(seed: int) -> frozenset[str]:
+    """The findings of a seed: one knee in ten is healthy, else each finding is there one time in three."""
+    rng = stream(seed, "findings")
+    healthy, chance = rng.random() < 0.1, rng.random(len(LABELS))
+    return (
+        frozenset() if healthy else frozenset(name for name, value in zip(LABELS, chance, strict=True) if value < 0.33)
+    )
+
+
+def make(seed: int) -> Example:
+    """The training example of a seed."""
+    one = knee(seed, draw_findings(seed))
+    planes = [_plane(one, plane) for plane in PLANES]
+    volumes, recoloured, mask, labels, cells = (np.stack([plane[i] for plane in planes]) for i in range(5))
+    findings = np.array([name in one.findings for name in LABELS], dtype=np.uint8)
+    return Example(volumes, recoloured, mask, labels, cells, findings)
+
+
+def _plane(one: Knee, plane: Plane) -> tuple[NDArray[np.uint8], ...]:
+    rng = one.stream(f"series {plane}")
+    sequence = T2_FS if rng.random() < 0.2 else PD_FS
+    protocol = vary(Protocol(plane, sequence, matrix=MATRIX), rng)
+    affine = stack(protocol, rng)
+    scene = lay_out(one, protocol, affine)
+    affine[:3, 3] += patient_position(one)
+    clinical = signals(protocol.sequence)
+    image = _scan(scene, clinical, clinical[Tissue.MUSCLE] / protocol.muscle_snr, rng)
+    grid = model_grid(Volume(image, affine), mirrored=one.laterality is Laterality.LEFT)
+    colours = _colours(rng)
+    other = _scan(scene, colours, float(np.median(colours)) / rng.uniform(8, 28), rng)
+    bits = nearest(lesions(scene), grid)
+    return (
+        to_model_grid(window_to_uint8(image), grid),
+        to_model_grid(window_to_uint8(other), grid),
+        grid.slice_mask,
+        nearest(structures(scene), grid).astype(np.uint8),
+        _cells(bits),
+    )
+
+
+def _scan(scene: Scene, signal: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.uint16]:
+    ideal = render(scene, signal)
+    return degrade(ideal.reshape(-1, THICKNESS_SAMPLES, *ideal.shape[1:]).mean(axis=1), float(noise), rng)
+
+
+def _colours(rng: np.random.Generator) -> Field:
+    """Signals of another clinical contrast, or wholly random ones with alike bones and a dark cortex as a rule."""
+    if rng.random() < 0.5:
+        name = str(rng.choice(list(SEQUENCES)))
+        return signals(SEQUENCES[name]) * rng.uniform(0.8, 1.25, len(Tissue)).astype(np.float32)
+    colours = rng.uniform(0.05, 1, len(Tissue)).astype(np.float32)
+    colours[Tissue.AIR] = 0.0
+    if rng.random() < 0.85:
+        colours[Tissue.CORTEX] = rng.uniform(0, 0.08)
+    colours[Tissue.RED_MARROW] = colours[Tissue.MARROW] * rng.uniform(0.75, 1.3)
+    colours[Tissue.SCLEROSIS] = colours[Tissue.MARROW] * rng.uniform(0.5, 1)
+    return colours
+
+
+def nearest(voxels: NDArray[np.generic], grid: ModelGrid) -> NDArray[np.generic]:
+    """Source labels on the model's grid by nearest neighbour, zero outside."""
+    stacked = np.transpose(voxels, grid.source_axes)
+    indices, inside = [], []
+    for axis, count in enumerate(GRID):
+        scale, offset = grid.along(axis)
+        index = np.rint(scale * np.arange(count) + offset).astype(int)
+        inside.append((index >= 0) & (index < stacked.shape[axis]))
+        indices.append(np.clip(index, 0, stacked.shape[axis] - 1))
+    within = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
+    return np.where(within, stacked[np.ix_(*indices)], 0).astype(voxels.dtype)
+
+
+def _cells(bits: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Share of each class map cell with a bit set: ``(32, 12, 32, 32)`` uint8 in 255ths."""
+    step = GRID[1] // CLASS_MAP_ROWS
+    tiles = bits.reshape(SLICES, CLASS_MAP_ROWS, step, CLASS_MAP_COLUMNS, step)
+    shares = [((tiles >> i) & 1).mean(axis=(2, 4)) for i in range(len(LABELS))]  # type: ignore[operator]
+    return np.rint(np.stack(shares, axis=1) * 255).astype(np.uint8)
+
+
+def save(path: Path, example: Example) -> None:
+    """Write whole or not at all, so that a stopped run leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **vars(example))  # compressed, reading them back would cost more than training on them
+    part.rename(path)
+
+
+def load(path: Path) -> Example:
+    """Read one example."""
+    with np.load(path) as arrays:
+        return Example(**{name: arrays[name] for name in Example.__dataclass_fields__})
+
+
+def paths(first_seed: int, data: Path = DATA) -> Iterator[Path]:
+    """Files that exist, training (``TRAINING_SEED``) or validation (``VALIDATION_SEED``), in order of the seed."""
+    return (
+        path
+        for path in sorted(data.glob("[0-9]*.npz"))
+        if first_seed <= int(path.name[:7]) < first_seed + 1_000_000 and "part" not in path.name
+    )
+
+
+def main() -> None:
+    """Make the examples of consecutive seeds that are not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=TRAINING_SEED)
+    parser.add_argument("--count", type=int, default=300)
+    options = parser.parse_args()
+    for seed in track(range(options.first, options.first + options.count), description="phantom studies"):
+        path = DATA / f"{seed:07d}.npz"
+        if not path.exists():
+            save(path, make(seed))
+
+
+if __name__ == "__main__":
+    main()

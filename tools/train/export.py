@@ -1,0 +1,85 @@
+"""Export the trained networks: ``python -m tools.train.export`` writes ``model_repository/*/1/model.onnx``.
+
+Only the batch dimension is dynamic. Each file's digest and the decision thresholds go into ``config.pbtxt``, from where
+the server checks them and the service reads them.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from services.common.finding import LABELS
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, ModelContract
+from tools.pin_models import REPOSITORY, pin_models, set_parameter
+from tools.train.classification import CHECKPOINT as CLASSIFICATION
+from tools.train.classification import SCORES
+from tools.train.networks import CamNetwork, ClassificationNetwork, SegmentationNetwork
+from tools.train.segmentation import CHECKPOINT as SEGMENTATION
+
+OPSET = 18
+_TYPES = {"UINT8": torch.uint8, "FP16": torch.float16, "FP32": torch.float32, "INT64": torch.int64}
+
+
+def main() -> None:
+    """Export all three and pin them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repository", type=Path, default=REPOSITORY)
+    repository = parser.parse_args().repository
+    segmentation, classification = SegmentationNetwork(), ClassificationNetwork()
+    if SEGMENTATION.exists():
+        segmentation.load_state_dict(torch.load(SEGMENTATION, weights_only=True)["network"])
+    if CLASSIFICATION.exists():
+        classification.load_state_dict(torch.load(CLASSIFICATION, weights_only=True))
+    for network, contract in (
+        (segmentation, KNEE_SEGMENTATION),
+        (classification, KNEE_CLASSIFICATION),
+        (CamNetwork(), KNEE_CAM),
+    ):
+        export(network, contract, repository / contract.name / "1" / "model.onnx")
+    if SCORES.exists():
+        scores = json.loads(SCORES.read_text())
+        thresholds = ",".join(str(scores[label]["threshold"]) for label in LABELS)
+        set_parameter(repository / KNEE_CLASSIFICATION.name / "config.pbtxt", "thresholds", thresholds)
+    for name, digest in pin_models(repository).items():
+        print(f"{name} {digest}")
+
+
+def export(network: nn.Module, contract: ModelContract, path: Path) -> None:
+    """Write one self-contained ONNX file with the contract's tensor names."""
+    wrapped = _Contiguous(network).eval()
+    example = tuple(torch.zeros(2, *spec.shape, dtype=_TYPES[spec.data_type]) for spec in contract.inputs)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        wrapped,
+        example,
+        path,
+        input_names=[spec.name for spec in contract.inputs],
+        output_names=[spec.name for spec in contract.outputs],
+        dynamic_shapes=(tuple({0: batch} for _ in contract.inputs),),
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+
+
+class _Contiguous(nn.Module):
+    """Takes the inputs as one sequence, so that every contract exports the same way."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> object:
+        return self.network(*inputs)
+
+
+if __name__ == "__main__":
+    main()

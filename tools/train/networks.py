@@ -1,0 +1,193 @@
+"""The three networks, with everything a server would otherwise have to do around them inside the graph.
+
+uint8 goes in and answers come out: normalisation, neighbouring slices, argmax, masking and attention are part of the
+exported graph, so every runtime computes the same thing. Layers are plain convolutions with batch normalisation, which
+every engine folds.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from services.common.tensors import (
+    CLASS_MAP_COLUMNS,
+    CLASS_MAP_ROWS,
+    COLUMNS,
+    LABEL_COUNT,
+    PLANE_COUNT,
+    ROWS,
+    SLICES,
+    STRUCTURE_COUNT,
+)
+
+# a class map is a multiple of 1/4 below 512: FP16 holds such numbers exactly, so the map that leaves the graph is the
+# map the logit was computed from, to the last bit
+MAP_STEP, MAP_LIMIT = 0.25, 511.0
+
+
+def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _neighbours(volumes: Tensor) -> Tensor:
+    """(..., 32, 256, 256) uint8 -> (..., 32, 3, 256, 256) float: previous, own and next slice, edges repeated."""
+    x = volumes.float() * (4.0 / 255.0) - 1.0
+    before = torch.cat([x[..., :1, :, :], x[..., :-1, :, :]], dim=-3)
+    after = torch.cat([x[..., 1:, :, :], x[..., -1:, :, :]], dim=-3)
+    return torch.stack([before, x, after], dim=-3)
+
+
+class SegmentationNetwork(nn.Module):
+    """A 2.5D U-Net with a stride-2 stem; 32 slices cost about 21 GMAC."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_conv(3, 16, stride=2), _conv(16, 16))
+        self.down1 = nn.Sequential(_conv(16, 32, stride=2), _conv(32, 32))
+        self.down2 = nn.Sequential(_conv(32, 64, stride=2), _conv(64, 64))
+        self.down3 = nn.Sequential(_conv(64, 96, stride=2), _conv(96, 96), _conv(96, 64, dilation=2))
+        self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 32))
+        self.up1 = nn.Sequential(_conv(64, 32), _conv(32, 24))
+        self.up0 = nn.Sequential(_conv(40, 24), _conv(24, 24))
+        self.shuffle = nn.Sequential(nn.Conv2d(24, 32, 1), nn.PixelShuffle(2))
+        self.last = nn.Sequential(_conv(11, 16), nn.Conv2d(16, STRUCTURE_COUNT, 1))
+
+    def slice_logits(self, slices: Tensor) -> Tensor:
+        """(M, 3, 256, 256) -> (M, 14, 256, 256)."""
+        full = self.stem(slices)
+        half = self.down1(full)
+        quarter = self.down2(half)
+        x = self.up2(torch.cat([_double(self.down3(quarter)), quarter], dim=1))
+        x = self.up1(torch.cat([_double(x), half], dim=1))
+        x = self.up0(torch.cat([_double(x), full], dim=1))
+        return self.last(torch.cat([self.shuffle(x), slices], dim=1))  # type: ignore[no-any-return]
+
+    def forward(self, volume: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 32, 256, 256) uint8 -> labels (N, 32, 256, 256) uint8, confidence (N, 14)."""
+        logits = self.slice_logits(_neighbours(volume).reshape(-1, 3, ROWS, COLUMNS)).float()
+        labels = logits.argmax(dim=1)
+        probability = torch.softmax(logits, dim=1)
+        chosen = (probability >= probability.amax(dim=1, keepdim=True)).float()
+        shape = (-1, SLICES, STRUCTURE_COUNT)
+        count = chosen.sum(dim=(2, 3)).reshape(shape).sum(dim=1)
+        total = (probability * chosen).sum(dim=(2, 3)).reshape(shape).sum(dim=1)
+        return labels.to(torch.uint8).reshape(-1, SLICES, ROWS, COLUMNS), total / count.clamp(min=1.0)
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(channels, channels),
+            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.body(x))
+
+
+class ClassificationNetwork(nn.Module):
+    """Dense lesion evidence per slice, turned into exact class maps and pooled by attention over all slices.
+
+    A cell of a class map is ``bias + scale * sigmoid(evidence)``; the logit of a label is the attention-weighted sum of
+    its maps' spatial means and nothing else.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(4, 16, stride=2)
+        self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, 16))
+        self.trunk = nn.Sequential(
+            _conv(16, 32, stride=2),
+            _conv(32, 32),
+            _conv(32, 64, stride=2),
+            _Residual(64, 1),
+            _Residual(64, 2),
+            _Residual(64, 4),
+        )
+        self.evidence = nn.Conv2d(64, LABEL_COUNT, 1)
+        self.pooling = StudyPooling()
+
+    def slice_evidence(self, slices: Tensor, plane: Tensor) -> Tensor:
+        """(M, 4, 256, 256) and the plane's number (M,) -> evidence (M, 12, 32, 32)."""
+        return self._evidence(slices, self.plane[plane])
+
+    def _evidence(self, slices: Tensor, plane: Tensor) -> Tensor:
+        return self.evidence(self.trunk(self.stem(slices) + plane[:, :, None, None]))  # type: ignore[no-any-return]
+
+    def forward(self, volumes: Tensor, slice_mask: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """uint8 (N,3,32,256,256), uint8 (N,3,32), float (N,3,4) -> logits, attention, class maps (FP16)."""
+        slices = with_region(volumes, region).reshape(-1, 4, ROWS, COLUMNS)
+        count = slice_mask.shape[0]
+        plane = self.plane[None, :, None, :].expand(count, PLANE_COUNT, SLICES, 16).reshape(-1, 16)
+        evidence = self._evidence(slices, plane).float()
+        shape = (-1, PLANE_COUNT, SLICES, LABEL_COUNT, CLASS_MAP_ROWS, CLASS_MAP_COLUMNS)
+        maps = self.pooling.maps(evidence.reshape(shape))
+        maps = (torch.round(maps / MAP_STEP) * MAP_STEP).clamp(-MAP_LIMIT, MAP_LIMIT)
+        logits, attention = self.pooling(maps, slice_mask.float())
+        return logits, attention, maps.to(torch.float16)
+
+
+class StudyPooling(nn.Module):
+    """From evidence to class maps, and from the maps of all slices to one logit a label; 9 numbers a label."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.full((LABEL_COUNT,), 1.0))
+        self.shift = nn.Parameter(torch.zeros(LABEL_COUNT))
+        self.log_scale = nn.Parameter(torch.full((LABEL_COUNT,), 5.0))
+        self.bias = nn.Parameter(torch.full((LABEL_COUNT,), -3.0))
+        self.focus = nn.Parameter(torch.full((LABEL_COUNT,), 1.0))
+        self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, LABEL_COUNT))
+
+    def maps(self, evidence: Tensor) -> Tensor:
+        """(..., 12, 32, 32) evidence -> class maps of the same shape."""
+        sharp = evidence * self.sharpness[:, None, None] + self.shift[:, None, None]
+        return self.bias[:, None, None] + torch.exp(self.log_scale)[:, None, None] * torch.sigmoid(sharp)
+
+    def forward(self, maps: Tensor, slice_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(N,3,32,12,32,32) maps and (N,3,32) mask -> logits (N,12), attention (N,3,32,12) that sums to 1 a label."""
+        strength = maps.mean(dim=(4, 5))
+        keep = slice_mask[..., None]
+        score = torch.nn.functional.softplus(self.focus) * strength + self.plane[:, None, :] - 1e4 * (1 - keep)
+        weight = torch.exp(score - score.amax(dim=(1, 2), keepdim=True)) * keep
+        attention = weight / weight.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+        return (attention * strength).sum(dim=(1, 2)), attention
+
+
+def with_region(volumes: Tensor, region: Tensor) -> Tensor:
+    """Neighbouring slices and the region as a box of ones: (N, 3, 32, 4, 256, 256).
+
+    ``region`` is (N, 3, 4): first row, first column, last row, last column in pixels; all zero means everywhere.
+    """
+    rows = torch.arange(ROWS, device=region.device, dtype=region.dtype)
+    columns = torch.arange(COLUMNS, device=region.device, dtype=region.dtype)
+    in_rows = (rows >= region[..., 0:1]) & (rows <= region[..., 2:3])
+    in_columns = (columns >= region[..., 1:2]) & (columns <= region[..., 3:4])
+    unknown = (region.abs().sum(dim=-1, keepdim=True) == 0)[..., None]
+    box = ((in_rows[..., :, None] & in_columns[..., None, :]) | unknown).float()
+    box = box[:, :, None, None].expand(-1, -1, SLICES, -1, -1, -1)
+    return torch.cat([_neighbours(volumes), box], dim=3)
+
+
+class CamNetwork(nn.Module):
+    """Saliency of one label from the classifier's own outputs: attention times the positive part of the map."""
+
+    def forward(self, class_maps: Tensor, attention: Tensor, label: Tensor) -> Tensor:
+        """FP16 (N,3,32,12,32,32), float (N,3,32,12), int64 (N,1) -> uint8 (N,3,32,256,256), maximum 255 a study."""
+        chosen = (torch.arange(LABEL_COUNT, device=label.device)[None, :] == label).float()
+        maps = torch.relu((class_maps.float() * chosen[:, None, None, :, None, None]).sum(dim=3))
+        weight = (attention * chosen[:, None, None, :]).sum(dim=3)
+        small = (maps * weight[..., None, None]).reshape(-1, PLANE_COUNT * SLICES, CLASS_MAP_ROWS, CLASS_MAP_COLUMNS)
+        large = functional.interpolate(small, size=(ROWS, COLUMNS), mode="bilinear", align_corners=False)
+        scaled = large * (255.0 / large.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12))
+        return torch.round(scaled).to(torch.uint8).reshape(-1, PLANE_COUNT, SLICES, ROWS, COLUMNS)
