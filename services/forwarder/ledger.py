@@ -69,7 +69,3 @@ class Ledger:
         self._database.execute(
             "UPDATE attempts SET verdict = ? WHERE study_id = ? AND input_digest = ?", (code, study_id, input_digest)
         )
-
-    def forget(self, study_id: str) -> None:
-        """Drop everything known about a study, so that it is tried anew."""
-        self._database.execute("DELETE FROM attempts WHERE study_id = ?", (study_id,))

@@ -1,5 +1,6 @@
 """One study over the wire: instances up, progress and result objects down, errors typed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -58,10 +59,13 @@ async def analyze(stub: AnalysisStub, upload: Upload, *, on_stage: OnStage, seco
     incomplete.
     """
     received: dict[str, ReceivedObject] = {}
-    call = stub.Analyze(_requests(upload), timeout=seconds)
+    accepted = asyncio.Event()
+    call = stub.Analyze(_requests(upload, accepted), timeout=seconds)
     try:
         async for response in call:
             match response.WhichOneof("message"):
+                case "accepted":
+                    accepted.set()
                 case "progress":
                     await on_stage(response.progress.stage)
                 case "result":
@@ -78,8 +82,10 @@ async def analyze(stub: AnalysisStub, upload: Upload, *, on_stage: OnStage, seco
     raise ServiceUnavailable(message)
 
 
-async def _requests(upload: Upload) -> AsyncIterator[pb.AnalyzeRequest]:
+async def _requests(upload: Upload, accepted: asyncio.Event) -> AsyncIterator[pb.AnalyzeRequest]:
+    """The study's messages; nothing follows the header until the service has taken it, or a refusal would be lost."""
     yield pb.AnalyzeRequest(header=upload.header)
+    await accepted.wait()
     for index, instance in enumerate(upload.instances):
         for data, last in split(await upload.read_file(instance.instance_id)):
             yield pb.AnalyzeRequest(chunk=pb.InstanceChunk(instance_index=index, data=data, last=last))

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code as CodedConcept
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from services.common.codes import STRUCTURE_CODES, Code, StructureCode
 from services.common.finding import Structure
@@ -42,7 +42,7 @@ def segmentation_object(
     numbers = np.zeros(max(Structure) + 1, dtype=np.uint8)
     numbers[present] = np.arange(1, len(present) + 1)
     dataset = hd.seg.Segmentation(
-        source_images=[with_required(source) for source in sources],
+        source_images=[_source(source, provenance, index) for source in sources],
         pixel_array=numbers[labels],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
@@ -66,6 +66,14 @@ def segmentation_object(
     for item in dataset.DimensionIndexSequence:
         item.DimensionOrganizationUID = organization
     return sign(dataset, sources[0], kind="Segmentation", description=f"Articula segmentation {plane}")
+
+
+def _source(source: pydicom.Dataset, provenance: Provenance, index: int) -> pydicom.Dataset:
+    """A source highdicom accepts; a series without a frame of reference is one of its own."""
+    complete = with_required(source)
+    if not complete.get("FrameOfReferenceUID"):
+        complete.FrameOfReferenceUID = UID(instance_uid(provenance, "frame-of-reference", index))
+    return complete
 
 
 def _segment(number: int, structure: StructureCode, provenance: Provenance) -> hd.seg.SegmentDescription:

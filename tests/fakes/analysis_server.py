@@ -38,6 +38,7 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
                 case "header":
                     header = request.header
                     self.headers.append(header)
+                    yield pb.AnalyzeResponse(accepted=pb.Accepted(attempt_id="a"))
                 case "chunk":
                     part += request.chunk.data
                     if request.chunk.last:
@@ -51,7 +52,6 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
 
     async def _answer(self, header, instances, context) -> AsyncIterator[pb.AnalyzeResponse]:
         told = self.answers.pop(0) if self.answers else "findings"
-        yield pb.AnalyzeResponse(accepted=pb.Accepted(attempt_id="a"))
         yield pb.AnalyzeResponse(progress=pb.Progress(stage="infer", done=3, total=5))
         match told:
             case "die":

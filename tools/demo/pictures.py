@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from pydicom.pixels.utils import pixel_array as decode_frame
 
 from services.common.codes import STRUCTURE_CODES
 from services.common.transforms import window_to_uint8
@@ -69,7 +70,7 @@ def _segmented(source: Pixels, segmentation: pydicom.Dataset, sop_instance_uid: 
 def _heat_frame(saliency: ResultFile, finding: ReportedFinding) -> Pixels:
     """The frame of the deciding slice; ``(row, column, RGB)``."""
     order = [item.ReferencedSOPInstanceUID for item in saliency.dataset.SourceImageSequence]
-    frame = pydicom.pixels.pixel_array(saliency.dataset, index=order.index(finding.sop_instance_uid))
+    frame = decode_frame(saliency.dataset, index=order.index(finding.sop_instance_uid))
     return np.asarray(frame, dtype=np.uint8)
 
 

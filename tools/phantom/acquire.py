@@ -78,8 +78,11 @@ def canonical_points(knee: Knee, protocol: Protocol, affine: FloatArray) -> Poin
     xyz = [(row[0] * s + row[1] * r + row[2] * c + row[3]).astype(np.float32) for row in place]
     rough = canonical(Points(*xyz), knee.anatomy)
     weights = _interpolation(count, coarse.size)
-    fine = [np.ascontiguousarray(weights @ axis @ weights.T) for axis in (rough.x, rough.y, rough.z)]
-    return Points(*(axis.reshape(samples, count, count) for axis in fine))
+    fine: list[Field] = [
+        np.ascontiguousarray(weights @ axis @ weights.T, dtype=np.float32).reshape(samples, count, count)
+        for axis in (rough.x, rough.y, rough.z)
+    ]
+    return Points(*fine)
 
 
 def _interpolation(count: int, nodes: int) -> Field:

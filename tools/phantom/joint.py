@@ -124,7 +124,8 @@ def tibial_thickness(p: Points, a: Anatomy) -> Field:
     """Cartilage thickness over the tibia: thickest laterally, none on the eminences and the rim."""
     u, v = np.abs(p.x) / 38, np.abs(p.y - 1) / 26.5
     on_top = smoothstep(p.z - bones.plateau_top(p, a), -2.5, -0.5)
-    rim = on_top * smoothstep(-((u**2.5 + v**2.5 + np.float32(1e-9)) ** np.float32(0.4)), -0.99, -0.86)
+    edge: Field = np.asarray((u**2.5 + v**2.5 + 1e-9) ** 0.4, dtype=np.float32)
+    rim: Field = on_top * smoothstep(-edge, -0.99, -0.86)
     centre = 1 + 0.5 * np.exp(-(((p.x + 20) / 9) ** 2 + (p.y / 11) ** 2))
     return np.float32(a.tibial_cartilage) * rim * smoothstep(np.abs(p.x), 7, 11) * centre.astype(np.float32)
 

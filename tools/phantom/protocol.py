@@ -70,7 +70,7 @@ def vary(protocol: Protocol, rng: np.random.Generator) -> Protocol:
 
 
 def stack(protocol: Protocol, rng: np.random.Generator) -> FloatArray:
-    """Affine, index ``(slice, row, column, 1)`` -> knee-centred LPS mm, a few degrees oblique, in either slice order."""
+    """Affine, index ``(slice, row, column, 1)`` -> knee-centred LPS mm, slightly oblique, in either slice order."""
     along_rows, along_columns = (np.asarray(v, dtype=np.float64) for v in _ORIENTATION[protocol.plane])
     turn = rotation(rng.normal(0, 0.035, 3))
     along_rows, along_columns = turn @ along_rows, turn @ along_columns

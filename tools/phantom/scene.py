@@ -47,9 +47,9 @@ class Scene:
         for axis, low, high in zip((p.x, p.y, p.z), box[0], box[1], strict=True):
             inside &= (axis > low - margin_mm) & (axis < high + margin_mm)
         return (
-            _extent(inside.any(axis=(1, 2)), self.points.x.shape[0], 1, self.thickness_samples),
-            _extent(inside.any(axis=(0, 2)), self.points.x.shape[1], _COARSE, 1),
-            _extent(inside.any(axis=(0, 1)), self.points.x.shape[2], _COARSE, 1),
+            _extent(np.logical_or.reduce(inside, axis=(1, 2)), self.points.x.shape[0], 1, self.thickness_samples),
+            _extent(np.logical_or.reduce(inside, axis=(0, 2)), self.points.x.shape[1], _COARSE, 1),
+            _extent(np.logical_or.reduce(inside, axis=(0, 1)), self.points.x.shape[2], _COARSE, 1),
         )
 
     def far(self) -> Field:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from services.common.volume import PLANES
 from tools.phantom.acquire import Acquisition, acquire
@@ -115,6 +115,6 @@ def _set_pixels(dataset: pydicom.Dataset, pixels: NDArray[np.uint16]) -> None:
     dataset.PixelData = pixels.astype("<u2").tobytes()
 
 
-def _uid(one: Knee, *parts: object) -> str:
+def _uid(one: Knee, *parts: object) -> UID:
     name = f"phantom/{one.seed}/{sorted(one.findings)}/{parts}".encode()
-    return f"2.25.{uuid.UUID(bytes=hashlib.sha256(name).digest()[:16], version=5).int}"
+    return UID(f"2.25.{uuid.UUID(bytes=hashlib.sha256(name).digest()[:16], version=5).int}")

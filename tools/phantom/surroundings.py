@@ -71,7 +71,7 @@ def paint_tendons(scene: Scene) -> None:
         (((-42, -12, 60), (-36, -24, -12)), (1.2, 1.4), (1.0, 0.2, 1.0)),
         (((-41, 6, 34), (-35, 16, -14)), (1.8, 1.8), (1.0, 1.0, 1.0)),
     ):
-        block = scene.block(_around(*ends, 18))
+        block = scene.block(_around(ends[0], ends[1], 18))
         scene.paint(block, band(scene.points.crop(block), ends, radii=radii, flat=flat), Tissue.TENDON)
     block = scene.block(MCL_BOX)
     scene.paint(block, mcl(scene.points.crop(block), 1.5), Tissue.TENDON)

@@ -95,9 +95,8 @@ def _preprocessing(folder: Path, ports: Mapping[str, int]) -> Service:
         "ARTICULA_METRICS_PORT": str(ports["metrics"]),
     }
     command = [sys.executable, "-m", "services.preprocessing"]
-    return Service(
-        "preprocessing", command, environment, ready=partial(probes.analysis_ready, target), grace_seconds=40.0
-    )
+    ready = partial(probes.analysis_ready, target)
+    return Service("preprocessing", command, environment, ready=ready, grace_seconds=40.0)
 
 
 def _orthanc(folder: Path, state: StackState, passwords: Mapping[str, str]) -> Service:

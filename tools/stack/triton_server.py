@@ -1,8 +1,8 @@
 """How to start the tritonserver that the nvidia-pytriton wheel carries.
 
-Measured traps: its python backend takes the interpreter's packages from the ``bin`` folder that comes first on PATH (not
-from PYTHONPATH), needs the stub built for that Python version and libpython on the library path, and numpy 2 in that
-environment corrupts tensors silently, which is why the environment is a separate one.
+Measured traps: its python backend takes the interpreter's packages from the ``bin`` folder that comes first on PATH
+(not from PYTHONPATH), needs the stub built for that Python version and libpython on the library path, and numpy 2 in
+that environment corrupts tensors silently, which is why the environment is a separate one.
 """
 
 import os

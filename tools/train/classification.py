@@ -1,7 +1,8 @@
 """Train ``knee_classification``: ``python -m tools.train.classification --minutes 20``.
 
-Two steps. First the dense evidence: every cell of every slice learns whether a finding is drawn there, which is far more
-to learn from than one answer a study. Then the pooling: nine numbers a label learn how evidence becomes a probability.
+Two steps. First the dense evidence: every cell of every slice learns whether a finding is drawn there, which is far
+more to learn from than one answer a study. Then the pooling: nine numbers a label learn how evidence becomes a
+probability.
 Resumes from ``build/train/classification.pt``.
 """
 
@@ -21,9 +22,10 @@ from torch.nn import functional
 
 from services.common.finding import LABELS
 from services.common.tensors import COLUMNS, LABEL_COUNT, PLANE_COUNT, ROWS
+from services.common.transforms import joint_region
 from tools.train import dataset
 from tools.train.networks import ClassificationNetwork, with_region
-from tools.train.sampling import Pool, draw, jittered, joint_region, recolour
+from tools.train.sampling import Pool, draw, jittered, recolour
 
 CHECKPOINT = Path("build/train/classification.pt")
 SCORES = Path("build/train/classification.json")
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     options = parser.parse_args()
     torch.set_num_threads(2)
-    network = ClassificationNetwork().to(memory_format=torch.channels_last)
+    network = ClassificationNetwork()
     if CHECKPOINT.exists():
         network.load_state_dict(torch.load(CHECKPOINT, weights_only=True))
     train_evidence(network, minutes=options.minutes, rate=options.rate)
@@ -63,8 +65,7 @@ def train_evidence(network: ClassificationNetwork, *, minutes: float, rate: floa
             group["lr"] = rate * max(0.02, 0.5 * (1 + np.cos(np.pi * spent / minutes)))
         batch = draw(pool, paths, rng, size=BATCH, recoloured=0.25)
         images = torch.cat([recolour(batch.images, rng), boxes(batch.region)], dim=1)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            evidence = network.slice_evidence(images.to(memory_format=torch.channels_last), batch.plane)
+        evidence = network.slice_evidence(images, batch.plane)
         truth = (batch.lesions > 0.1).float()
         loss = functional.binary_cross_entropy_with_logits(evidence.float(), truth, pos_weight=weight)
         optimiser.zero_grad(set_to_none=True)
@@ -91,8 +92,7 @@ def evidence_of(network: ClassificationNetwork, paths: Sequence[Path]) -> dict[s
         example = dataset.load(path)
         region = np.stack([jittered(joint_region(labels), rng) for labels in example.labels])
         slices = with_region(torch.from_numpy(example.volumes)[None], torch.from_numpy(region)[None])[0]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            planes = [network.slice_evidence(slices[i], torch.full((32,), i)).half() for i in range(PLANE_COUNT)]
+        planes = [network.slice_evidence(slices[i], torch.full((32,), i)).half() for i in range(PLANE_COUNT)]
         evidence.append(torch.stack(planes))
         masks.append(torch.from_numpy(example.slice_mask).float())
         findings.append(torch.from_numpy(example.findings).float())

@@ -143,11 +143,8 @@ def load(path: Path) -> Example:
 
 def paths(first_seed: int, data: Path = DATA) -> Iterator[Path]:
     """Files that exist, training (``TRAINING_SEED``) or validation (``VALIDATION_SEED``), in order of the seed."""
-    return (
-        path
-        for path in sorted(data.glob("[0-9]*.npz"))
-        if first_seed <= int(path.name[:7]) < first_seed + 1_000_000 and "part" not in path.name
-    )
+    whole = (path for path in sorted(data.glob("[0-9]*.npz")) if path.stem.isdigit())
+    return (path for path in whole if first_seed <= int(path.stem) < first_seed + VALIDATION_SEED - TRAINING_SEED)
 
 
 def main() -> None:

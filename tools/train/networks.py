@@ -64,7 +64,7 @@ class SegmentationNetwork(nn.Module):
         x = self.up2(torch.cat([_double(self.down3(quarter)), quarter], dim=1))
         x = self.up1(torch.cat([_double(x), half], dim=1))
         x = self.up0(torch.cat([_double(x), full], dim=1))
-        return self.last(torch.cat([self.shuffle(x), slices], dim=1))  # type: ignore[no-any-return]
+        return self.last(torch.cat([self.shuffle(x), slices], dim=1))
 
     def forward(self, volume: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 32, 256, 256) uint8 -> labels (N, 32, 256, 256) uint8, confidence (N, 14)."""
@@ -122,7 +122,7 @@ class ClassificationNetwork(nn.Module):
         return self._evidence(slices, self.plane[plane])
 
     def _evidence(self, slices: Tensor, plane: Tensor) -> Tensor:
-        return self.evidence(self.trunk(self.stem(slices) + plane[:, :, None, None]))  # type: ignore[no-any-return]
+        return self.evidence(self.trunk(self.stem(slices) + plane[:, :, None, None]))
 
     def forward(self, volumes: Tensor, slice_mask: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 (N,3,32,256,256), uint8 (N,3,32), float (N,3,4) -> logits, attention, class maps (FP16)."""

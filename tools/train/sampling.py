@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from services.common.finding import Structure
 from services.common.tensors import COLUMNS, PLANE_COUNT, ROWS
+from services.common.transforms import joint_region
 from tools.train.dataset import Example, load
 
-_JOINT = range(Structure.FEMORAL_CARTILAGE, Structure.EFFUSION)
-_MARGIN = 12
 _CACHE_LIMIT = 500  # 20 MB each
 
 
@@ -36,7 +34,9 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class SliceBatch:
-    """``images`` (M,3,256,256) in 0..1: previous, own, next slice; ``labels`` (M,256,256); ``lesions`` (M,12,32,32);
+    """Slices with their truth.
+
+    ``images`` (M,3,256,256) in 0..1: previous, own, next slice; ``labels`` (M,256,256); ``lesions`` (M,12,32,32);
     ``plane`` (M,); ``region`` (M,4) in pixels.
     """
 
@@ -68,19 +68,6 @@ def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, size: i
         torch.tensor(planes),
         torch.from_numpy(np.stack(regions)),
     )
-
-
-def joint_region(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Box (first row, first column, last row, last column) of cartilages, menisci and cruciates; zeros if none.
-
-    ``labels`` is one plane's ``(32, 256, 256)``; the box has a margin of 12 pixels.
-    """
-    flat = np.isin(labels, list(_JOINT)).any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
-    if not rows.size:
-        return np.zeros(4, dtype=np.float32)
-    box = [rows[0] - _MARGIN, columns[0] - _MARGIN, rows[-1] + _MARGIN, columns[-1] + _MARGIN]
-    return np.clip(box, 0, [ROWS - 1, COLUMNS - 1] * 2).astype(np.float32)
 
 
 def jittered(region: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -1,0 +1,87 @@
+"""A Triton without networks: a real gRPC server speaking the KServe v2 protocol, for tests that need speed."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from services.common.finding import LABELS
+from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, GRID, MODELS
+
+_TYPES = {"UINT8": np.uint8, "FP16": np.float16, "FP32": np.float32, "INT64": np.int64}
+
+
+@dataclass
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Bright voxels are femur; ``positive`` labels are found in the middle of slice 10 of the first plane present."""
+
+    positive: tuple[str, ...] = ("ACL",)
+    requests: list[str] = field(default_factory=list)
+    broken: str = ""  # model whose outputs are cut short
+
+    def ModelReady(self, request, context):  # noqa: N802, ARG002
+        """Always."""
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    def ModelConfig(self, request, context):  # noqa: N802, ARG002
+        """The parameters the service reads."""
+        answer = service_pb2.ModelConfigResponse()
+        answer.config.name = request.name
+        answer.config.parameters["onnx_sha256"].string_value = "a" * 64
+        answer.config.parameters["thresholds"].string_value = ",".join(["0.5"] * len(LABELS))
+        return answer
+
+    def ModelInfer(self, request, context):  # noqa: N802, ARG002
+        """Compute the contract's outputs by rule."""
+        self.requests.append(request.model_name)
+        contract = next(each for each in MODELS if each.name == request.model_name)
+        inputs = {
+            tensor.name: np.frombuffer(raw, _TYPES[tensor.datatype]).reshape(tensor.shape)[0]
+            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        }
+        outputs = getattr(self, contract.name)(**inputs)
+        answer = service_pb2.ModelInferResponse(model_name=contract.name)
+        for spec in contract.outputs:
+            answer.outputs.add(name=spec.name, datatype=spec.data_type, shape=[1, *spec.shape])
+            raw = np.ascontiguousarray(outputs[spec.name], _TYPES[spec.data_type]).tobytes()
+            answer.raw_output_contents.append(b"" if self.broken == contract.name else raw)
+        return answer
+
+    def knee_segmentation(self, volume):
+        """Femur where the window is bright."""
+        return {"labels": (volume > 128).astype(np.uint8), "confidence": np.ones(14)}
+
+    def knee_classification(self, volumes, slice_mask, region):  # noqa: ARG002
+        """Attention on one slice; a map that is hot in its middle for positive labels."""
+        plane = int(np.argmax(slice_mask.any(axis=1)))
+        used = np.flatnonzero(slice_mask[plane])
+        attention = np.zeros((3, 32, 12), np.float32)
+        attention[plane, used[len(used) // 2]] = 1.0
+        hot = np.array([4.0 if label in self.positive else -4.0 for label in LABELS])
+        maps = np.broadcast_to(hot[None, None, :, None, None], (3, 32, 12, CLASS_MAP_ROWS, CLASS_MAP_COLUMNS))
+        return {"logits": hot, "attention": attention, "class_maps": maps}
+
+    def knee_cam(self, class_maps, attention, label):  # noqa: ARG002
+        """Heat in the middle of the attended slices."""
+        saliency = np.zeros((3, *GRID), np.uint8)
+        weight = attention[:, :, int(label[0])]
+        saliency[:, :, 96:160, 96:160] = (255 * (weight > 0))[:, :, None, None]
+        return {"saliency": saliency}
+
+
+@contextmanager
+def fake_triton(servicer: FakeTriton) -> Iterator[str]:
+    """Serve the fake; yields its address."""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server = grpc.server(ThreadPoolExecutor(8), options=options)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()

@@ -1,0 +1,172 @@
+"""The plugin and its forwarder inside a real Orthanc, against a fake Analysis service."""
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from services.common.status import StudyState
+from services.common.uids import is_result_uid, result_uid
+from services.common.volume import Plane
+from services.orthanc_plugin.settings import PluginSettings
+from tests.fakes.analysis_server import FakeAnalysis, fake_analysis
+from tests.real.orthanc import forwarders, real_orthanc, start, wait_for
+from tests.studies import STUDY, part10, series, study, write
+from tools.demo.send import dcmsend
+from tools.stack import plan
+
+pytestmark = [
+    pytest.mark.orthanc,
+    pytest.mark.skipif(not shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no Orthanc"),
+]
+
+
+@contextmanager
+def analysis_in_thread(servicer: FakeAnalysis, port: int) -> Iterator[None]:
+    """The fake service in a loop of its own."""
+    stop, loop, up = asyncio.Event(), asyncio.new_event_loop(), threading.Event()
+
+    async def serve():
+        async with fake_analysis(servicer, f"127.0.0.1:{port}"):
+            up.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    up.wait(10)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def result_objects(header, instances) -> list[bytes]:
+    """Two real DICOM objects of a result set; the second is the manifest."""
+    del instances
+    objects = []
+    for kind in ("object", "manifest"):
+        dataset = series(Plane.SAGITTAL, slices=1, SeriesDescription=f"Articula {kind}", Modality="OT")[0]
+        dataset.SOPInstanceUID = result_uid(header.input_digest, kind)
+        dataset.SeriesInstanceUID = result_uid(header.input_digest, f"{kind}-series")
+        objects.append(part10(dataset))
+    return objects
+
+
+def state_of(orthanc):
+    study_id = orthanc.rest.find_study(STUDY)
+    status = orthanc.rest.status(study_id) if study_id else None
+    return status.state if status else None
+
+
+def results_in(orthanc) -> list[str]:
+    instances = orthanc.rest.json(f"/studies/{orthanc.rest.find_study(STUDY)}/instances?expand")
+    uids = [each["MainDicomTags"]["SOPInstanceUID"] for each in instances]
+    return [uid for uid in uids if is_result_uid(uid)]
+
+
+def test_a_study_gets_its_results_once_and_its_state_is_shown(tmp_path):
+    """C-STORE in, one stream, two objects stored, state done; our own results start nothing again."""
+    servicer = FakeAnalysis(make_objects=result_objects)
+    port = plan._free_port()
+    write(tmp_path / "study", study())
+    with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
+        dcmsend(tmp_path / "study", orthanc.state)
+        wait_for(lambda: state_of(orthanc) == StudyState.DONE)
+        assert len(results_in(orthanc)) == 2
+        time.sleep(4)
+        assert len(servicer.headers) == 1
+        assert len(servicer.received[0]) == 24
+        assert orthanc.rest.json(f"/articula/studies/{orthanc.rest.find_study(STUDY)}")["state"] == "done"
+
+
+def test_a_late_series_makes_a_new_result(tmp_path):
+    """More images are another input: a second stream with another digest."""
+    servicer = FakeAnalysis(make_objects=result_objects)
+    port = plan._free_port()
+    write(tmp_path / "first", series(Plane.SAGITTAL))
+    write(tmp_path / "late", series(Plane.CORONAL, number=2))
+    with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
+        dcmsend(tmp_path / "first", orthanc.state)
+        wait_for(lambda: len(servicer.headers) == 1 and state_of(orthanc) == StudyState.DONE)
+        dcmsend(tmp_path / "late", orthanc.state)
+        wait_for(lambda: len(servicer.headers) == 2 and len(results_in(orthanc)) == 4)
+        assert servicer.headers[0].input_digest != servicer.headers[1].input_digest
+
+
+def test_a_study_without_mr_is_refused_on_the_study_and_nothing_is_sent(tmp_path):
+    """A CT shows no_result with its code and advice."""
+    servicer = FakeAnalysis()
+    port = plan._free_port()
+    write(tmp_path / "ct", series(Plane.AXIAL, SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT"))
+    with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
+        dcmsend(tmp_path / "ct", orthanc.state)
+        wait_for(lambda: state_of(orthanc) == StudyState.NO_RESULT)
+        status = orthanc.rest.status(orthanc.rest.find_study(STUDY))
+        assert status.code == "NOT_MR"
+        assert "MR" in status.advice
+        assert servicer.headers == []
+
+
+def test_a_service_that_is_down_is_waited_for(tmp_path):
+    """The study stays visible as waiting, and is done once the service is there."""
+    servicer = FakeAnalysis(make_objects=result_objects)
+    port = plan._free_port()
+    write(tmp_path / "study", series(Plane.SAGITTAL))
+    with real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
+        dcmsend(tmp_path / "study", orthanc.state)
+        wait_for(lambda: state_of(orthanc) == StudyState.WAITING)
+        with analysis_in_thread(servicer, port):
+            wait_for(lambda: state_of(orthanc) == StudyState.DONE, 40)
+
+
+def test_orthanc_killed_inside_the_quiet_time_loses_no_study(tmp_path):
+    """Kill -9 before the study was looked at takes the forwarder along; after the restart the sweep finds the study."""
+    servicer = FakeAnalysis(make_objects=result_objects)
+    port = plan._free_port()
+    write(tmp_path / "study", series(Plane.SAGITTAL))
+    with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
+        dcmsend(tmp_path / "study", orthanc.state)
+        orthanc.process.kill()
+        orthanc.process.wait()
+        wait_for(lambda: not forwarders(orthanc.configuration))
+        orthanc.process = start(orthanc.configuration)
+        wait_for(lambda: _reachable(orthanc) and state_of(orthanc) == StudyState.DONE, 40)
+        assert len(results_in(orthanc)) == 2
+
+
+def _reachable(orthanc) -> bool:
+    try:
+        return bool(orthanc.rest.json("/system"))
+    except Exception:  # noqa: BLE001 - not up yet, in whatever way
+        return False
+
+
+def test_a_killed_forwarder_is_started_again_and_sigterm_ends_everything_soon(tmp_path):
+    """The plugin keeps its child alive, and Orthanc stops within ten seconds without leaving one behind."""
+    with real_orthanc(tmp_path / "orthanc", "127.0.0.1:1") as orthanc:
+        first = wait_for(lambda: forwarders(orthanc.configuration))
+        os.kill(first[0], signal.SIGKILL)
+        wait_for(lambda: set(forwarders(orthanc.configuration)) - set(first))
+        started = time.monotonic()
+        orthanc.process.terminate()
+        orthanc.process.wait(10)
+        assert time.monotonic() - started < 10
+        wait_for(lambda: not forwarders(orthanc.configuration), 10)
+
+
+def test_a_section_with_a_missing_or_unknown_key_is_named():
+    """A typing error in the configuration is found at the start, with its name."""
+    section = {"Python": "p", "Analysis": "a", "OrthancUrl": "u", "User": "n", "Password": "s", "Ledger": "l"}
+    settings = PluginSettings.from_configuration({"Articula": section})
+    assert settings.environment()["ARTICULA_LIFELINE"] == "true"
+    with pytest.raises(ValueError, match="Colour"):
+        PluginSettings.from_configuration({"Articula": {**section, "Colour": "red"}})
+    with pytest.raises(ValueError, match="incomplete"):
+        PluginSettings.from_configuration({"Articula": {"Python": "p"}})
