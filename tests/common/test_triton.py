@@ -116,6 +116,9 @@ def test_outputs_against_the_contract_are_refused(servicer):
     """NaN and truncated tensors never become a finding."""
     inputs = {"volumes": np.zeros((3, 32, 256, 256), np.uint8), "slice_mask": np.ones((3, 32), np.uint8)}
     inputs["region"] = np.zeros((3, 4), np.float32)
-    with fake_triton(servicer) as target, TritonClient(target, timeout_seconds=10) as triton:
-        with pytest.raises(StudyRefused, match="MODEL_OUTPUT_INVALID"):
-            triton.infer(KNEE_CLASSIFICATION, inputs)
+    with (
+        fake_triton(servicer) as target,
+        TritonClient(target, timeout_seconds=10) as triton,
+        pytest.raises(StudyRefused, match="MODEL_OUTPUT_INVALID"),
+    ):
+        triton.infer(KNEE_CLASSIFICATION, inputs)

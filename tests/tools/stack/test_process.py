@@ -16,6 +16,12 @@ from tools.stack.state import StackState, is_supervisor
 SLEEPER = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text('up'); time.sleep(60)"
 
 
+async def until(condition) -> None:
+    """Return when the condition holds; the caller bounds the time."""
+    while not condition():  # noqa: ASYNC110 - what is watched knows no events
+        await asyncio.sleep(0.05)
+
+
 def sleeper(folder: Path, **settings) -> Service:
     """A process that is ready once it has written a file."""
     flag = folder / "up"
@@ -32,8 +38,7 @@ def test_a_killed_process_is_started_again(tmp_path):
         keeper = asyncio.create_task(supervised.keep_alive())
         first = supervised._process.pid
         os.kill(first, signal.SIGKILL)
-        while supervised.starts < 2:
-            await asyncio.sleep(0.05)
+        await until(lambda: supervised.starts == 2)
         second = supervised._process.pid
         keeper.cancel()
         await supervised.stop()
@@ -55,8 +60,7 @@ def test_a_process_that_stops_answering_is_replaced(tmp_path):
         supervised = Supervised(service, tmp_path)
         await supervised.start()
         keeper = asyncio.create_task(supervised.keep_alive())
-        while supervised.starts < 2:
-            await asyncio.sleep(0.05)
+        await until(lambda: supervised.starts == 2)
         keeper.cancel()
         await supervised.stop()
 
