@@ -1,0 +1,78 @@
+"""Training's parts: the networks are the ones that are served, and the scores mean what they say."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is for training only; make models installs it")
+
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION  # noqa: E402
+from tools.train import dataset  # noqa: E402
+from tools.train.classification import area, best_threshold, boxes  # noqa: E402
+from tools.train.export import export  # noqa: E402
+from tools.train.networks import CamNetwork, ClassificationNetwork, SegmentationNetwork  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("network", "most"), [(SegmentationNetwork, 2_000_000), (ClassificationNetwork, 1_000_000), (CamNetwork, 0)]
+)
+def test_a_network_is_no_larger_than_allowed(network, most):
+    """Parameters are counted before anybody trains them."""
+    assert sum(parameter.numel() for parameter in network().parameters()) <= most
+
+
+def test_the_logit_is_exactly_its_maps_in_torch():
+    """The attention-weighted sum of the maps that leave the graph is the logit, for any weights and masks."""
+    torch.manual_seed(0)
+    network = ClassificationNetwork().eval()
+    volumes = torch.randint(0, 255, (1, 3, 32, 256, 256), dtype=torch.uint8)
+    mask = torch.zeros(1, 3, 32, dtype=torch.uint8)
+    mask[:, 0, 3:29], mask[:, 2, 8:20] = 1, 1
+    with torch.no_grad():
+        logits, attention, maps = network(volumes, mask, torch.zeros(1, 3, 4))
+    share = (attention.double() * maps.double().mean(dim=(4, 5))).sum(dim=(1, 2))
+    assert (share - logits.double()).abs().max() < 1e-4
+    assert not attention[mask == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("network", "contract"),
+    [(CamNetwork, KNEE_CAM), (SegmentationNetwork, KNEE_SEGMENTATION), (ClassificationNetwork, KNEE_CLASSIFICATION)],
+)
+def test_an_export_keeps_the_contract(tmp_path, network, contract):
+    """The file that comes out has the contract's names; ``export`` itself runs ONNX's full check."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript", reason="make models installs it")
+    path = tmp_path / "model.onnx"
+    export(network(), contract, path)
+    graph = onnx.load(path).graph
+    assert [value.name for value in graph.input] == [spec.name for spec in contract.inputs]
+    assert [value.name for value in graph.output] == [spec.name for spec in contract.outputs]
+
+
+def test_the_area_and_the_threshold_are_right():
+    """Perfect order is 1, reversed 0, chance one half; the threshold parts the classes."""
+    truth = np.array([0, 0, 1, 1], np.float32)
+    scores = np.array([0.2, 0.3, 0.7, 0.8])
+    assert (area(scores, truth), area(-scores, truth), area(np.ones(4), truth)) == (1.0, 0.0, 0.5)
+    assert 0.3 < best_threshold(scores, truth) < 0.7
+
+
+def test_a_region_is_a_box_of_ones_and_an_unknown_one_is_everything():
+    """The fourth input channel is 1 inside the box; four zeros mean the whole slice."""
+    drawn = boxes(torch.tensor([[10.0, 20.0, 29.0, 49.0], [0.0, 0.0, 0.0, 0.0]]))
+    assert drawn.shape == (2, 1, 256, 256)
+    assert drawn[0].sum() == 20 * 30
+    assert drawn[1].min() == 1
+
+
+def test_an_example_lies_on_the_models_grid_and_survives_its_file(tmp_path):
+    """Volumes, labels and lesion cells of one seed, with every drawn finding visible somewhere."""
+    seed = dataset.VALIDATION_SEED + 999
+    example = dataset.make(seed)
+    dataset.save(tmp_path / "one.npz", example)
+    assert np.array_equal(dataset.load(tmp_path / "one.npz").volumes, example.volumes)
+    assert example.labels.shape == example.volumes.shape == (3, 32, 256, 256)
+    assert int(example.findings.sum()) == len(dataset.draw_findings(seed))
+    for index in np.flatnonzero(example.findings):
+        assert example.lesions[:, :, index].any()
+    assert not example.volumes[example.slice_mask == 0].any()
