@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import numpy as np
+import onnxruntime
 import psutil
 import pytest
 
 from services.common.errors import ServiceUnavailable, StudyRefused
-from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS, ModelContract
 from services.common.triton import TritonClient
 from tests.fakes.triton_server import FakeTriton, fake_triton
 from tools.stack.plan import _free_port
 from tools.stack.probes import triton_alive, triton_ready
 from tools.stack.triton_server import MODEL_REPOSITORY, VENV, triton_command
+
+_TYPES = {"UINT8": np.uint8, "FP16": np.float16, "FP32": np.float32, "INT64": np.int64}
 
 needs_triton = pytest.mark.skipif(not (VENV / "bin").exists(), reason="no Triton environment; run make test")
 
@@ -29,6 +33,7 @@ def real_triton(repository: Path, log: Path) -> Iterator[tuple[str, subprocess.P
     """A tritonserver on free ports; yields its address before it is ready."""
     port = _free_port()
     server = triton_command(repository, grpc_port=port, metrics_port=_free_port())
+    server.prepare()
     with log.open("wb") as output:
         process = subprocess.Popen(server.command, env=server.environment, stdout=output, stderr=output)
     try:
@@ -39,6 +44,7 @@ def real_triton(repository: Path, log: Path) -> Iterator[tuple[str, subprocess.P
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+        server.prepare()
 
 
 def until(condition, seconds: float = 60) -> bool:
@@ -53,23 +59,59 @@ def until(condition, seconds: float = 60) -> bool:
 @pytest.mark.triton
 @needs_triton
 def test_values_make_the_round_trip_and_a_dead_backend_is_noticed(tmp_path):
-    """Ready means right values; with its backend processes killed Triton still says ready, and our probe says no."""
+    """Answers are those of another engine on the same file; Triton stays "ready" with a dead backend, our probe not."""
     with real_triton(MODEL_REPOSITORY, tmp_path / "log") as (target, process):
         assert until(lambda: triton_ready(target)), (tmp_path / "log").read_text()[-3000:]
         with TritonClient(target, timeout_seconds=30) as triton:
             assert set(triton.model_digests()) == {contract.name for contract in MODELS}
-            answer = triton.infer(KNEE_SEGMENTATION, {"volume": np.zeros((32, 256, 256), np.uint8)})
-            assert answer["labels"].shape == (32, 256, 256)
-            assert abs(answer["confidence"].max() - 1) < 1
-            for child in psutil.Process(process.pid).children(recursive=True):
-                if "stub" in child.name():
-                    os.kill(child.pid, signal.SIGKILL)
-            assert until(lambda: not triton_alive(target), 20)
+            answers_like_onnxruntime(triton)
+            assert triton_alive(target, process.pid)
+            # one of two processes of a model that the liveness probe does not call
+            os.kill(backends(process.pid, KNEE_SEGMENTATION)[0], signal.SIGKILL)
+            assert until(lambda: not triton_alive(target, process.pid), 10)
+            for pid in backends(process.pid, KNEE_CAM):
+                os.kill(pid, signal.SIGKILL)
             assert triton.ready()
-            inputs = {"class_maps": np.zeros((3, 32, 12, 32, 32), np.float16)}
-            inputs |= {"attention": np.zeros((3, 32, 12), np.float32), "label": np.zeros(1, np.int64)}
             with pytest.raises(ServiceUnavailable):
-                triton.infer(KNEE_CAM, inputs)
+                triton.infer(KNEE_CAM, random_inputs(KNEE_CAM))
+            assert shared_memory(target)
+    assert not shared_memory(target)
+
+
+def backends(pid: int, contract: ModelContract) -> list[int]:
+    """Process ids of a model's living backend processes under a server."""
+    children = [each for each in psutil.Process(pid).children() if each.status() != psutil.STATUS_ZOMBIE]
+    return [child.pid for child in children if any(contract.name in word for word in child.cmdline())]
+
+
+def shared_memory(target: str) -> list[Path]:
+    """What the server at this address has in shared memory; tensors of patients, so none may stay."""
+    return list(Path("/dev/shm").glob(f"articula_{target.rpartition(':')[2]}_*"))  # noqa: S108 - the kernel's place
+
+
+def random_inputs(contract: ModelContract) -> dict[str, np.ndarray]:
+    """Values that no all-zero answer can match."""
+    rng = np.random.default_rng(1)
+    return {
+        spec.name: rng.integers(0, 2 if spec.name == "slice_mask" else 12, spec.shape).astype(_TYPES[spec.data_type])
+        for spec in contract.inputs
+    }
+
+
+def answers_like_onnxruntime(triton: TritonClient) -> None:
+    """Every output of every model: labels and saliency alike in all but a few voxels, floats close."""
+    for contract in MODELS:
+        inputs = random_inputs(contract)
+        session = onnxruntime.InferenceSession(MODEL_REPOSITORY / contract.name / "1" / "model.onnx")
+        names = [spec.name for spec in contract.outputs]
+        expected = session.run(names, {name: array[None] for name, array in inputs.items()})
+        answer = triton.infer(contract, inputs)
+        for name, array in zip(names, expected, strict=True):
+            assert np.any(array), name
+            if array.dtype == np.uint8:
+                assert np.mean(np.abs(answer[name].astype(int) - array[0].astype(int)) <= 1) > 0.999, name
+            else:
+                assert np.allclose(answer[name], array[0], rtol=0.02, atol=0.3), name
 
 
 @pytest.mark.triton
@@ -122,3 +164,47 @@ def test_outputs_against_the_contract_are_refused(servicer):
         pytest.raises(StudyRefused, match="MODEL_OUTPUT_INVALID"),
     ):
         triton.infer(KNEE_CLASSIFICATION, inputs)
+
+
+VOLUME = {"volume": np.zeros((32, 256, 256), np.uint8)}
+
+
+def both(one: str, other: str) -> str:
+    """One name that stands for two servers, as a headless Service's does."""
+    return f"ipv4:{one},{other}"
+
+
+def test_requests_are_spread_over_all_servers():
+    """Behind one name every server gets its share; gRPC's default would send all to the first."""
+    one, other = FakeTriton(), FakeTriton()
+    with (
+        fake_triton(one) as first,
+        fake_triton(other) as second,
+        TritonClient(both(first, second), timeout_seconds=10) as triton,
+    ):
+        for _ in range(10):
+            triton.infer(KNEE_SEGMENTATION, VOLUME)
+    assert min(len(one.requests), len(other.requests)) >= 3
+
+
+class Draining(FakeTriton):
+    """A server that was told to stop: its models are gone, its channel is not."""
+
+    def ModelInfer(self, request, context):  # noqa: N802
+        """NOT_FOUND, as Triton answers."""
+        self.requests.append(request.model_name)
+        context.abort(grpc.StatusCode.NOT_FOUND, "has no available versions")
+
+
+def test_a_draining_server_costs_no_request():
+    """What a stopping server turns down is tried on the next one, whatever its size."""
+    draining, serving = Draining(), FakeTriton()
+    with (
+        fake_triton(draining) as first,
+        fake_triton(serving) as second,
+        TritonClient(both(first, second), timeout_seconds=10) as triton,
+    ):
+        until(lambda: triton.infer(KNEE_SEGMENTATION, VOLUME) and draining.requests, 10)
+        for _ in range(6):
+            assert triton.infer(KNEE_SEGMENTATION, VOLUME)["labels"].shape == (32, 256, 256)
+    assert draining.requests

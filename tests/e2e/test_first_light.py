@@ -19,7 +19,7 @@ from tools.demo.__main__ import demonstrate
 from tools.demo.orthanc import Orthanc
 from tools.demo.send import dcmsend
 from tools.phantom.study import write_study
-from tools.stack.supervisor import running_stack
+from tools.stack.control import running_stack
 from tools.stack.triton_server import VENV
 
 pytestmark = [

@@ -21,8 +21,8 @@ from tools.demo.page import write_page
 from tools.demo.pictures import draw_pictures
 from tools.demo.send import send_folder
 from tools.phantom.study import write_study
+from tools.stack.control import ensure_running
 from tools.stack.state import StackState
-from tools.stack.supervisor import ensure_running
 
 OUT = Path("build/demo")
 SEED = 7

@@ -9,9 +9,13 @@ mkdir -p build
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 
+installed() { # a removed package still has a status, so its words count
+    dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
+}
+
 missing=""
 for package in $packages; do
-    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+    installed "$package" || missing="$missing $package"
 done
 
 # The Triton wheel needs numpy<2, which exists up to Python 3.12; its python backend needs the shared libpython.
@@ -26,9 +30,9 @@ if [ -z "$python" ]; then
     python=/usr/bin/python$version
     missing="$missing python$version"
 fi
-for package in "python$version-venv" "libpython$version"; do
-    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
-done
+installed "python$version-venv" || missing="$missing python$version-venv"
+# asked for by file, because Ubuntu 24.04 gives the package another name
+ls /usr/lib/*/"libpython$version.so.1.0" >/dev/null 2>&1 || missing="$missing libpython$version"
 
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then
@@ -41,8 +45,11 @@ if [ -n "$missing" ]; then
     apt-get update -qq
     # shellcheck disable=SC2086
     apt-get install -y -qq --no-install-recommends $missing >build/apt.log 2>&1 || { tail -20 build/apt.log; exit 1; }
-    # Debian starts its own Orthanc on the ports ours uses
-    if [ -d /run/systemd/system ]; then systemctl disable --quiet --now orthanc || true; fi
+    # Debian starts the Orthanc it has just installed, on the ports ours uses; one that was here before stays
+    case " $missing " in *" orthanc "*)
+        if [ -d /run/systemd/system ]; then systemctl disable --quiet --now orthanc || true
+        elif [ -x /etc/init.d/orthanc ]; then /etc/init.d/orthanc stop >/dev/null 2>&1 || true; fi ;;
+    esac
 fi
 
 environment() { # folder, lock file

@@ -35,12 +35,12 @@ class Plan:
     state: StackState
 
 
-def make_plan(folder: Path, *, repository: Path = MODEL_REPOSITORY) -> Plan:
-    """Lay out a stack whose state lives in ``folder``; takes free ports where the usual ones are taken."""
+def make_plan(folder: Path, *, repository: Path = MODEL_REPOSITORY, usual_ports: bool = True) -> Plan:
+    """Lay out a stack whose state lives in ``folder``; takes free ports where the usual ones are taken or unwanted."""
     folder = folder.resolve()
     for name in ("logs", "spool", "orthanc/storage", "orthanc/temporary"):
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    ports = choose_ports()
+    ports = choose_ports() if usual_ports else {name: _free_port() for name in _DEFAULT_PORTS}
     passwords = credentials(folder / "credentials.json")
     state = StackState(
         pid=os.getpid(),
@@ -51,6 +51,8 @@ def make_plan(folder: Path, *, repository: Path = MODEL_REPOSITORY) -> Plan:
         password=passwords[USER],
         analysis=f"127.0.0.1:{ports['analysis']}",
         triton=f"127.0.0.1:{ports['triton']}",
+        metrics=f"http://127.0.0.1:{ports['metrics']}/metrics",
+        triton_metrics=f"http://127.0.0.1:{ports['triton-metrics']}/metrics",
     )
     return Plan((_triton(repository, ports), _preprocessing(folder, ports), _orthanc(folder, state, passwords)), state)
 
@@ -79,6 +81,7 @@ def _triton(repository: Path, ports: Mapping[str, int]) -> Service:
         ready=partial(probes.triton_ready, target),
         alive=partial(probes.triton_alive, target),
         grace_seconds=30.0,
+        prepare=server.prepare,
     )
 
 

@@ -3,6 +3,7 @@
 import grpc
 import httpx
 import numpy as np
+import psutil
 
 from services.common.errors import ArticulaError
 from services.common.pb import analysis_pb2 as pb
@@ -24,8 +25,24 @@ def triton_ready(target: str) -> bool:
         return False
 
 
-def triton_alive(target: str) -> bool:
-    """The cheapest model still gives the right values."""
+def triton_alive(target: str, pid: int) -> bool:
+    """No backend process of this server is dead, and the cheapest model still gives the right values.
+
+    Triton neither restarts a dead backend process nor reports it; it stays behind as a zombie child, which tells for
+    every model and instance at once. One failed inference may be a passing load, so it gets a second chance.
+    """
+    return not _has_dead_child(pid) and (_answers_rightly(target) or _answers_rightly(target))
+
+
+def _has_dead_child(pid: int) -> bool:
+    try:
+        children = psutil.Process(pid).children()
+        return any(child.status() == psutil.STATUS_ZOMBIE for child in children)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _answers_rightly(target: str) -> bool:
     try:
         with TritonClient(target, timeout_seconds=_SECONDS) as triton:
             return _saliency_is_right(triton)

@@ -7,7 +7,9 @@ that environment corrupts tensors silently, which is why the environment is a se
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,10 +23,11 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class TritonCommand:
-    """Command line and environment of one server."""
+    """Command line and environment of one server; call ``prepare`` before each start."""
 
     command: list[str]
     environment: dict[str, str]
+    prepare: Callable[[], None]
 
 
 def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv: Path = VENV) -> TritonCommand:
@@ -37,13 +40,16 @@ def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv:
     environment = {
         **os.environ,
         "PATH": f"{venv / 'bin'}:{os.environ['PATH']}",
-        "LD_LIBRARY_PATH": f"{library_folder}:{packages / 'nvidia_pytriton.libs'}:{server / 'lib'}",
+        "LD_LIBRARY_PATH": f"{library_folder}:{packages / 'nvidia_pytriton.libs'}",
     }
+    shared_memory = f"articula_{grpc_port}_"
     command = [
         str(server / "bin" / "tritonserver"),
         f"--model-repository={repository}",
         f"--backend-directory={_backends(server, stub)}",
+        f"--backend-config=python,shm-region-prefix-name={shared_memory}",
         "--model-control-mode=none",
+        "--disable-auto-complete-config",  # config.pbtxt is complete; completing starts every backend process twice
         "--allow-http=false",
         "--grpc-address=127.0.0.1",
         f"--grpc-port={grpc_port}",
@@ -51,7 +57,13 @@ def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv:
         f"--metrics-port={metrics_port}",
         "--exit-timeout-secs=20",
     ]
-    return TritonCommand(command, environment)
+    return TritonCommand(command, environment, partial(_remove_shared_memory, shared_memory))
+
+
+def _remove_shared_memory(prefix: str) -> None:
+    """A killed backend process leaves its shared memory behind, with the tensors of its last request in it."""
+    for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108 - the kernel's own place, not a temporary folder
+        region.unlink(missing_ok=True)
 
 
 def _backends(server: Path, stub: Path) -> Path:

@@ -24,7 +24,7 @@ from tools.train.sampling import Pool, draw, move, recolour
 
 CHECKPOINT = Path("build/train/segmentation.pt")
 SCORES = Path("build/train/segmentation.json")
-BATCH, EVERY = 12, 100
+BATCH, EVERY = 4, 100  # many small steps: rare structures need updates more than they need smooth gradients
 
 
 def main() -> None:

@@ -9,17 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tools.stack.guard import Guard
 from tools.stack.plan import choose_ports, credentials
 from tools.stack.process import Service, StartFailed, Supervised
-from tools.stack.state import StackState, is_supervisor
+from tools.stack.state import AlreadyRunning, StackState, claimed, is_supervisor
 
 SLEEPER = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text('up'); time.sleep(60)"
-
-
-async def until(condition) -> None:
-    """Return when the condition holds; the caller bounds the time."""
-    while not condition():  # noqa: ASYNC110 - what is watched knows no events
-        await asyncio.sleep(0.05)
 
 
 def sleeper(folder: Path, **settings) -> Service:
@@ -29,17 +24,28 @@ def sleeper(folder: Path, **settings) -> Service:
     return Service("sleeper", command, dict(os.environ), ready=flag.exists, **settings)
 
 
-def test_a_killed_process_is_started_again(tmp_path):
+@pytest.fixture
+def guard():
+    with Guard() as watching:
+        yield watching
+
+
+async def second_start(supervised: Supervised) -> None:
+    while supervised.starts < 2:  # noqa: ASYNC110 - the supervisor tells nobody when it starts again
+        await asyncio.sleep(0.05)
+
+
+def test_a_killed_process_is_started_again(tmp_path, guard):
     """Kill -9 brings a new process, ready again."""
 
     async def scenario():
-        supervised = Supervised(sleeper(tmp_path), tmp_path)
+        supervised = Supervised(sleeper(tmp_path), tmp_path, guard)
         await supervised.start()
         keeper = asyncio.create_task(supervised.keep_alive())
-        first = supervised._process.pid
+        first = supervised.pid
         os.kill(first, signal.SIGKILL)
-        await until(lambda: supervised.starts == 2)
-        second = supervised._process.pid
+        await second_start(supervised)
+        second = supervised.pid
         keeper.cancel()
         await supervised.stop()
         return first, second
@@ -51,33 +57,63 @@ def test_a_killed_process_is_started_again(tmp_path):
             os.kill(pid, 0)
 
 
-def test_a_process_that_stops_answering_is_replaced(tmp_path):
+def test_a_process_that_stops_answering_is_replaced(tmp_path, guard):
     """Being there is not enough: the liveness probe decides."""
-    sick = [False, True, True]
+    sick = [True, False]
 
     async def scenario():
-        service = sleeper(tmp_path, alive=lambda: sick.pop(0) if sick else True, alive_seconds=0.1)
-        supervised = Supervised(service, tmp_path)
+        service = sleeper(tmp_path, alive=lambda _pid: sick.pop(0) if sick else True, alive_seconds=0.1)
+        supervised = Supervised(service, tmp_path, guard)
         await supervised.start()
         keeper = asyncio.create_task(supervised.keep_alive())
-        await until(lambda: supervised.starts == 2)
+        await second_start(supervised)
         keeper.cancel()
         await supervised.stop()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
-def test_a_process_that_never_gets_ready_fails_with_its_log(tmp_path):
+def test_a_process_that_never_gets_ready_fails_with_its_log(tmp_path, guard):
     """The error names the file to read, and nothing keeps running."""
 
     async def scenario():
         command = [sys.executable, "-c", "raise SystemExit('broken on purpose')"]
         service = Service("broken", command, dict(os.environ), ready=lambda: False)
-        await Supervised(service, tmp_path).start()
+        await Supervised(service, tmp_path, guard).start()
 
     with pytest.raises(StartFailed, match=r"broken\.log"):
         asyncio.run(asyncio.wait_for(scenario(), 20))
     assert "broken on purpose" in (tmp_path / "broken.log").read_text()
+
+
+def test_a_program_that_is_not_installed_is_named(tmp_path, guard):
+    """A missing program is one sentence, not a traceback."""
+    service = Service("orthanc", ["no-such-program"], dict(os.environ), ready=lambda: False)
+    with pytest.raises(StartFailed, match="no-such-program"):
+        asyncio.run(Supervised(service, tmp_path, guard).start())
+
+
+def test_what_a_killed_process_left_is_cleared_before_the_next_start(tmp_path, guard):
+    """The stale flag of the first start is gone when the second one is asked whether it is ready."""
+
+    async def scenario():
+        flag = tmp_path / "up"
+        flag.write_text("stale")
+        service = sleeper(tmp_path, prepare=lambda: flag.unlink(missing_ok=True))
+        supervised = Supervised(service, tmp_path, guard)
+        await supervised.start()
+        await supervised.stop()
+        return flag.read_text()
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 20)) == "up"
+
+
+def test_two_supervisors_never_share_a_folder(tmp_path):
+    """The second one is refused while the first holds the folder, and welcome afterwards."""
+    with claimed(tmp_path), pytest.raises(AlreadyRunning), claimed(tmp_path):
+        pass
+    with claimed(tmp_path):
+        assert int((tmp_path / "supervisor.pid").read_text()) == os.getpid()
 
 
 def test_a_taken_port_is_replaced_by_a_free_one():
