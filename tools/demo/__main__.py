@@ -135,20 +135,24 @@ def show(collected: Collected, status: StudyStatus, seconds: dict[str, float]) -
     else:
         console.print(f"[yellow]No findings: {status.code}.[/] {status.advice}")
     for note in collected.notes:
-        console.print(f"  - {note}", highlight=False)
+        console.print(f"  - {note}", highlight=False, soft_wrap=True)
     stages = Table(title="Seconds")
-    for stage in seconds:
-        stages.add_column(stage, justify="right")
-    stages.add_row(*(f"{value:.2f}" for value in seconds.values()))
+    stages.add_column("Stage")
+    stages.add_column("Seconds", justify="right")
+    for stage, value in seconds.items():
+        stages.add_row(stage, f"{value:.2f}")
     console.print(stages)
 
 
 def link(out: Path, stack: StackState, study_id: str) -> None:
     """Say where to look next."""
-    console.print(f"\nReport   {(out / 'report.html').resolve()}")
-    console.print(f"Study    {stack.orthanc_url}/app/explorer.html#study?uuid={study_id}")
-    console.print(f"Log in   user {stack.user}, password {stack.password}")
-    console.print("Stop     make down")
+    for line in (
+        f"Report   {(out / 'report.html').resolve()}",
+        f"Study    {stack.orthanc_url}/app/explorer.html#study?uuid={study_id}",
+        f"Log in   user {stack.user}, password {stack.password}",
+        "Stop     make down",
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":
