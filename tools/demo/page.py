@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 
 from services.common.status import StudyStatus
 from tools.demo.collect import Collected
@@ -12,7 +12,7 @@ from tools.demo.collect import Collected
 
 def write_page(path: Path, collected: Collected, status: StudyStatus, pictures: Mapping[str, Path]) -> None:
     """Render ``report.html``; pictures are embedded, so the file can be mailed or moved."""
-    environment = Environment(loader=PackageLoader("tools.demo", "."), autoescape=select_autoescape())
+    environment = Environment(loader=PackageLoader("tools.demo", "."), autoescape=True)
     embedded = {name: base64.b64encode(picture.read_bytes()).decode() for name, picture in pictures.items()}
     notes = [note for note in collected.notes if "sha256" not in note and not note.startswith(("pipeline", "Research"))]
     html = environment.get_template("report.html.jinja").render(
