@@ -27,7 +27,7 @@ def configure_logging(settings: ServiceSettings, *, service: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is at the time of the line
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
