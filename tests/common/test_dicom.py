@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
 
 from services.common.dicom import decode_frame, floats, number, read_instance
@@ -54,14 +55,12 @@ def test_compressed_frames_decode_to_the_same_pixels(tmp_path, instance):
 @pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, JPEGLosslessSV1])
 def test_syntaxes_outside_the_list_are_refused_before_anything_is_parsed(tmp_path, instance, syntax):
     """A deflated file may be a bomb, and one JPEG Lossless decoder gives wrong pixels: both are refused by name."""
-    data = part10(instance).replace(b"1.2.840.10008.1.2.1\0", syntax.encode().ljust(20, b"\0")[:20])
+    if syntax == JPEGLosslessSV1:
+        instance.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
     instance.file_meta.TransferSyntaxUID = syntax
     path = tmp_path / "file.dcm"
-    if syntax == DeflatedExplicitVRLittleEndian:
-        data = part10(instance)
-    path.write_bytes(data)
-    expected = {RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX, RefusalCode.UNREADABLE_DICOM}
-    assert code_of(lambda: read_instance(path)) in expected
+    path.write_bytes(part10(instance))
+    assert code_of(lambda: read_instance(path)) == RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX
 
 
 @pytest.mark.parametrize("data", [b"", b"not dicom", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM" + b"\xff" * 64])

@@ -1,5 +1,6 @@
 """A Triton without networks: a real gRPC server speaking the KServe v2 protocol, for tests that need speed."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     positive: tuple[str, ...] = ("ACL",)
     requests: list[str] = field(default_factory=list)
     broken: str = ""  # model whose outputs are cut short
+    delay_seconds: float = 0.0
 
     def ModelReady(self, request, context):  # noqa: N802, ARG002
         """Always."""
@@ -38,6 +40,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def ModelInfer(self, request, context):  # noqa: N802, ARG002
         """Compute the contract's outputs by rule."""
         self.requests.append(request.model_name)
+        time.sleep(self.delay_seconds)
         contract = next(each for each in MODELS if each.name == request.model_name)
         inputs = {
             tensor.name: np.frombuffer(raw, _TYPES[tensor.datatype]).reshape(tensor.shape)[0]

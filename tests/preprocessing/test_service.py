@@ -258,13 +258,13 @@ def test_a_killed_worker_costs_only_its_own_study(tmp_path):
     """Kill -9 in the middle of a study is a coded rejection; the next study finds a new worker."""
 
     async def once():
-        with fake_triton(FakeTriton()) as target:
+        with fake_triton(FakeTriton(delay_seconds=1)) as target:
             async with service(tmp_path, target) as stub:
                 stream = requests(files_of(study()))
                 responses = []
                 async for response in stub.Analyze(iter(stream), timeout=SECONDS):
                     responses.append(response)
-                    if response.WhichOneof("message") == "progress":
+                    if response.progress.stage == "infer":
                         for child in psutil.Process().children(recursive=True):
                             if "spawn_main" in " ".join(child.cmdline()):
                                 os.kill(child.pid, signal.SIGKILL)
