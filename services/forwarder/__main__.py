@@ -11,6 +11,7 @@ from services.common.telemetry import configure_logging
 from services.common.wire import open_channel
 from services.forwarder.archive import Archive
 from services.forwarder.dispatch import Dispatcher
+from services.forwarder.inputs import Inputs
 from services.forwarder.ledger import Ledger
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.sweep import Sweep
@@ -20,8 +21,9 @@ async def forward(settings: ForwarderSettings) -> None:
     """Sweep until a signal, or until the plugin's end of standard input closes."""
     ledger = Ledger(settings.ledger)
     async with Archive(settings) as archive, open_channel(settings.analysis) as channel:
-        dispatcher = Dispatcher(settings, archive, AnalysisStub(channel), ledger)  # type: ignore[no-untyped-call]
-        sweep = Sweep(settings, archive, dispatcher)
+        stub = AnalysisStub(channel)  # type: ignore[no-untyped-call]
+        dispatcher = Dispatcher(settings, archive, stub, ledger)
+        sweep = Sweep(settings, archive, dispatcher, Inputs(archive, stub, ledger))
         stops = [asyncio.create_task(until_stopped()), asyncio.create_task(sweep.run())]
         if settings.lifeline:
             stops.append(asyncio.create_task(_lifeline(sweep)))

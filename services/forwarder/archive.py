@@ -4,12 +4,13 @@ Every call has a deadline and asks for plain bytes: with the usual Accept-Encodi
 costs 25 times the transfer.
 """
 
+import json
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from services.common.errors import ServiceUnavailable
+from services.common.errors import ServiceUnavailable, StreamInvalid
 from services.common.status import METADATA_NAME, StudyStatus
 from services.forwarder.eligibility import StoredInstance, StoredStudy
 from services.forwarder.settings import ForwarderSettings
@@ -53,21 +54,18 @@ class Archive:
         ]
 
     async def instances(self, study_id: str) -> list[StoredInstance]:
-        """All instances of a study; empty where the study is gone."""
-        series = await self._get(f"/studies/{study_id}/series?expand", missing_ok=True)
-        instances = await self._get(f"/studies/{study_id}/instances?expand", missing_ok=True)
-        if series is None or instances is None:
-            return []
-        modality = {each["ID"]: each["MainDicomTags"].get("Modality", "") for each in series.json()}
+        """All instances of a study in one call; empty where the study is gone."""
+        wanted = {"Resources": [study_id], "Level": "Instance", "Metadata": True}
+        answer = await self._call("POST", "/tools/bulk-content", content=json.dumps(wanted))
         return [
             StoredInstance(
                 instance_id=each["ID"],
                 sop_instance_uid=each["MainDicomTags"].get("SOPInstanceUID", ""),
-                modality=modality.get(each["ParentSeries"], ""),
+                sop_class_uid=each["Metadata"].get("SopClassUid", ""),
                 file_uuid=each["FileUuid"],
                 file_bytes=int(each["FileSize"]),
             )
-            for each in instances.json()
+            for each in answer.json()
         ]
 
     async def md5(self, instance_id: str) -> str:
@@ -85,12 +83,22 @@ class Archive:
         answer = await self._call("POST", "/tools/lookup", content=sop_instance_uid)
         return any(each["Type"] == "Instance" for each in answer.json())
 
-    async def store(self, data: bytes) -> None:
-        """Store one DICOM file; one that is there already stays as it is, first write wins."""
-        answer = await self._call("POST", "/instances", content=data)
-        if answer.json().get("Status") not in {"Success", "AlreadyStored"}:
+    async def store(self, data: bytes, *, study_id: str, sop_instance_uid: str) -> None:
+        """Store one DICOM file; one that is there already stays as it is, first write wins.
+
+        Raises ``StreamInvalid`` for an object of another study or patient or with another UID, and takes it back: a
+        UID that is not ours would make the object a source, and the study its own new input for ever.
+        """
+        answer = (await self._call("POST", "/instances", content=data)).json()
+        if answer.get("Status") not in {"Success", "AlreadyStored"}:
             message = "Orthanc did not store a result object"
             raise ServiceUnavailable(message)
+        stored = (await self._get(f"/instances/{answer['ID']}")).json()
+        if (answer["ParentStudy"], stored["MainDicomTags"].get("SOPInstanceUID")) != (study_id, sop_instance_uid):
+            if answer["Status"] == "Success":  # ours, stored a moment ago; nothing older is touched
+                await self._call("DELETE", f"/instances/{answer['ID']}", missing_ok=True)
+            message = "a result object is not what the stream said it is"
+            raise StreamInvalid(message)
 
     async def show(self, study_id: str, status: StudyStatus) -> None:
         """Write the status on the study; a study that is gone needs none."""

@@ -8,7 +8,6 @@ study is set aside with its code, visible on the study.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -30,7 +29,7 @@ from services.forwarder.archive import Archive
 from services.forwarder.eligibility import StoredInstance, StoredStudy
 from services.forwarder.ledger import Ledger
 from services.forwarder.settings import ForwarderSettings
-from services.forwarder.store import store_result_set
+from services.forwarder.store import Unchanged, store_result_set
 
 log = structlog.get_logger()
 
@@ -71,10 +70,6 @@ class Dispatcher:
         self._pauses: dict[str, tuple[float, float]] = {}  # study -> (not before, length of the pause)
         self._places = asyncio.Semaphore(settings.parallel_studies)
 
-    async def pipeline(self) -> pb.PipelineDescription:
-        """What the service would run now; raises ``ServiceUnavailable``."""
-        return await stream.describe(self._stub, seconds=self._settings.rest_seconds)
-
     def has(self, study_id: str) -> bool:
         """Whether the study is on its way or has to pause."""
         return study_id in self._running or self._pauses.get(study_id, (0.0, 0.0))[0] > time.monotonic()
@@ -88,7 +83,11 @@ class Dispatcher:
             return _refused(RefusalCode.PROCESSING_CRASHED, digest, entry.attempts)
         return None
 
-    def start(self, work: Work, *, unchanged: Callable[[], Awaitable[bool]]) -> None:
+    def outcome(self, study_id: str, digest: str) -> StudyStatus | None:
+        """How a stored result set of this input reads, None where it is not remembered."""
+        return self._ledger.outcome(study_id, digest)
+
+    def start(self, work: Work, *, unchanged: Unchanged) -> None:
         """Run the work in the background; ``unchanged`` is asked before results are stored."""
         study_id = work.study.study_id
         task = asyncio.create_task(self._run(work, unchanged))
@@ -102,26 +101,36 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, work: Work, unchanged: Callable[[], Awaitable[bool]]) -> None:
-        study_id = work.study.study_id
+    async def _run(self, work: Work, unchanged: Unchanged) -> None:
+        waited = self._places.locked()
         async with self._places:
-            attempt = self._ledger.begin(study_id, work.input_digest)
             try:
-                await self._analyze(work, attempt, unchanged)
-                self._pauses.pop(study_id, None)
-            except StudyRefused as refusal:
-                await self._refuse(work, refusal, attempt)
-            except (ServiceBusy, ServiceUnavailable, asyncio.CancelledError) as error:
-                self._ledger.forgive(study_id, work.input_digest)
-                if isinstance(error, asyncio.CancelledError):
-                    raise
-                await self._retry_later(work, error, attempt - 1)
-            except Exception as error:  # noqa: BLE001 - a defect must not end the loop; its text may quote the study
-                code = error.code if isinstance(error, ArticulaError) else type(error).__name__
-                log.critical("unexpected error", error=code)
-                await self._refuse(work, StudyRefused(RefusalCode.PROCESSING_CRASHED), attempt)
+                if waited and not await unchanged():
+                    return
+                await self._attempt(work, unchanged)
+            except ServiceUnavailable as error:  # Orthanc; the next sweep takes the study up again
+                log.warning("archive does not answer", reason=str(error))
 
-    async def _analyze(self, work: Work, attempt: int, unchanged: Callable[[], Awaitable[bool]]) -> None:
+    async def _attempt(self, work: Work, unchanged: Unchanged) -> None:
+        study_id = work.study.study_id
+        attempt = self._ledger.begin(study_id, work.input_digest)
+        try:
+            await self._analyze(work, attempt, unchanged)
+            self._pauses.pop(study_id, None)
+        except StudyRefused as refusal:
+            await self._refuse(work, refusal, attempt)
+        except asyncio.CancelledError:
+            self._ledger.forgive(study_id, work.input_digest)
+            raise
+        except (ServiceBusy, ServiceUnavailable) as error:
+            self._ledger.forgive(study_id, work.input_digest)
+            await self._retry_later(work, error, attempt - 1)
+        except Exception as error:  # noqa: BLE001 - a defect must not end the loop; its text may quote the study
+            known = isinstance(error, ArticulaError)
+            log.critical("unexpected error", error=str(error) if known else type(error).__name__)
+            await self._refuse(work, StudyRefused(RefusalCode.PROCESSING_CRASHED), attempt)
+
+    async def _analyze(self, work: Work, attempt: int, unchanged: Unchanged) -> None:
         async def on_stage(stage: str) -> None:
             await self._show(work, StudyState.RUNNING, stage=stage, attempts=attempt)
 
@@ -133,25 +142,24 @@ class Dispatcher:
             on_stage=on_stage,
             seconds=self._settings.study_seconds,
         )
-        if not await unchanged():
+        await on_stage("store")
+        if await store_result_set(self._archive, results, work.study.study_id, unchanged=unchanged):
+            await self._finish(work, results.summary)
+        else:
             log.info("study changed meanwhile, result dropped")
             self._ledger.forgive(work.study.study_id, work.input_digest)
-            return
-        await on_stage("store")
-        await store_result_set(self._archive, results)
-        await self._finish(work, results.summary)
 
     async def _finish(self, work: Work, summary: pb.Summary) -> None:
         done = summary.outcome == pb.OUTCOME_FINDINGS
-        state = StudyState.DONE if done else StudyState.NO_RESULT
         status = StudyStatus(
-            state,
+            StudyState.DONE if done else StudyState.NO_RESULT,
             work.input_digest,
             code=summary.refusal_code,
             advice=summary.advice,
             seconds=dict(summary.stage_seconds),
         )
-        log.info("study finished", state=state, code=summary.refusal_code)
+        log.info("study finished", state=status.state, code=summary.refusal_code)
+        self._ledger.finish(work.study.study_id, work.input_digest, status)
         await self._archive.show(work.study.study_id, status)
 
     async def _refuse(self, work: Work, refusal: StudyRefused, attempt: int) -> None:
@@ -159,6 +167,7 @@ class Dispatcher:
             await self._retry_later(work, refusal, attempt)
             return
         log.warning("study refused", code=refusal.code, attempts=attempt)
+        self._pauses.pop(work.study.study_id, None)
         self._ledger.judge(work.study.study_id, work.input_digest, refusal.code)
         await self._archive.show(work.study.study_id, _refused(refusal.code, work.input_digest, attempt))
 
@@ -169,15 +178,16 @@ class Dispatcher:
             pause = max(pause, error.retry_after_seconds)
         jittered = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
         self._pauses[study_id] = (time.monotonic() + jittered, pause)
-        log.warning("study is tried again", code=error.code, seconds=round(jittered, 1))
-        try:
-            await self._show(work, StudyState.RETRYING, code=str(error.code), attempts=attempts)
-        except ServiceUnavailable:
-            log.warning("state not shown, Orthanc does not answer")
+        log.warning("study is tried again", code=error.code, reason=str(error), seconds=round(jittered, 1))
+        await self._show(work, StudyState.RETRYING, code=str(error.code), attempts=attempts)
 
     async def _show(self, work: Work, state: StudyState, **fields: str | int) -> None:
+        """Show a passing state; that this fails is no reason to give up the work."""
         status = StudyStatus(state, work.input_digest, **fields)  # type: ignore[arg-type]
-        await self._archive.show(work.study.study_id, status)
+        try:
+            await self._archive.show(work.study.study_id, status)
+        except ServiceUnavailable as error:
+            log.warning("state not shown", reason=str(error))
 
 
 def _refused(code: RefusalCode, digest: str, attempts: int) -> StudyStatus:

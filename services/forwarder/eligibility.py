@@ -1,4 +1,4 @@
-"""Which stored instances are sources, and the digest that names their analysis. Pure functions."""
+"""Which stored instances are sources, and the digests that name them and their analysis. Pure functions."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from services.common.uids import is_result_uid
 
-_MODALITY = "MR"
+# by SOP class, not by Modality: screenshots and spectra in an MR series say MR too (PS3.4 B.5)
+MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED_MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4.1"
+LEGACY_CONVERTED_ENHANCED_MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4.4"
+ELIGIBLE = frozenset({MR_IMAGE_STORAGE, ENHANCED_MR_IMAGE_STORAGE, LEGACY_CONVERTED_ENHANCED_MR_IMAGE_STORAGE})
 
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as the archive lists it; ``version`` differs whenever the archive noticed a change."""
+    """A study as the archive lists it; ``version`` differs whenever the archive noticed that something was added."""
 
     study_id: str
     study_instance_uid: str
@@ -24,7 +28,7 @@ class StoredInstance:
 
     instance_id: str
     sop_instance_uid: str
-    modality: str
+    sop_class_uid: str
     file_uuid: str
     file_bytes: int
 
@@ -35,15 +39,24 @@ def foreign(instances: Iterable[StoredInstance]) -> list[StoredInstance]:
 
 
 def sources(instances: Iterable[StoredInstance]) -> list[StoredInstance]:
-    """The MR instances that others made, in a fixed order. What they are worth is the service's to judge."""
-    eligible = [each for each in foreign(instances) if each.modality == _MODALITY]
+    """The MR images that others made, in a fixed order. What they are worth is the service's to judge."""
+    eligible = [each for each in foreign(instances) if each.sop_class_uid in ELIGIBLE]
     return sorted(eligible, key=lambda each: (each.sop_instance_uid, each.file_uuid))
 
 
-def input_digest(contents: Iterable[tuple[str, str]], pipeline_digest: str) -> str:
-    """sha256 over (SOPInstanceUID, MD5 of the file) of all sources and the pipeline's digest, hex.
+def files_key(instances: Iterable[StoredInstance]) -> str:
+    """Names a set of stored files, so that what is known about their content need not be asked for again."""
+    return hashlib.sha256("\n".join(sorted(each.file_uuid for each in instances)).encode()).hexdigest()
+
+
+def content_digest(contents: Iterable[tuple[str, str]]) -> str:
+    """sha256 over (SOPInstanceUID, MD5 of the file) of all sources, hex, whatever their order.
 
     The file's hash covers the patient's identity too, so the same images under another patient are another input.
     """
-    lines = sorted(f"{uid} {md5}" for uid, md5 in contents)
-    return hashlib.sha256("\n".join([*lines, pipeline_digest]).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(f"{uid} {md5}" for uid, md5 in contents)).encode()).hexdigest()
+
+
+def input_digest(content: str, pipeline_digest: str) -> str:
+    """What names an analysis: sha256 over the sources' content digest and the pipeline's digest, hex."""
+    return hashlib.sha256(f"{content}\n{pipeline_digest}".encode()).hexdigest()

@@ -1,22 +1,42 @@
-"""What must survive a restart and is not in the archive: how often a study's analysis has been tried, and its verdict.
+"""What must survive a restart and is not in the archive: attempts at each study, verdicts, and how analyses ended.
 
 An attempt is written before it begins, so that a study that kills its worker every time is set aside after a few
-attempts and not tried for ever. Losing the file costs only work: results live in the archive.
+attempts and not tried for ever. Content digests are kept because asking for them again costs a call per file. Losing
+the file costs only work: results live in the archive.
 """
 
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS attempts (
-    study_id TEXT NOT NULL,
-    input_digest TEXT NOT NULL,
-    attempts INTEGER NOT NULL,
-    verdict TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (study_id, input_digest)
-) WITHOUT ROWID
-"""
+from services.common.status import StudyStatus
+
+_SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS attempts (
+        study_id TEXT NOT NULL,
+        input_digest TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        verdict TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (study_id, input_digest)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS outcomes (
+        study_id TEXT NOT NULL,
+        input_digest TEXT NOT NULL,
+        status TEXT NOT NULL,
+        PRIMARY KEY (study_id, input_digest)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS contents (
+        study_id TEXT NOT NULL PRIMARY KEY,
+        files_key TEXT NOT NULL,
+        content_digest TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +55,8 @@ class Ledger:
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
-        self._database.execute(_SCHEMA)
+        for table in _SCHEMA:
+            self._database.execute(table)
 
     def close(self) -> None:
         """Close the file."""
@@ -69,3 +90,32 @@ class Ledger:
         self._database.execute(
             "UPDATE attempts SET verdict = ? WHERE study_id = ? AND input_digest = ?", (code, study_id, input_digest)
         )
+
+    def finish(self, study_id: str, input_digest: str, status: StudyStatus) -> None:
+        """Write down how a stored result set reads, and that its attempts ended well."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)", (study_id, input_digest, status.to_json())
+        )
+        self._database.execute(
+            "UPDATE attempts SET attempts = 0 WHERE study_id = ? AND input_digest = ?", (study_id, input_digest)
+        )
+
+    def outcome(self, study_id: str, input_digest: str) -> StudyStatus | None:
+        """How the result set of this input reads, None where this ledger does not know."""
+        row = self._database.execute(
+            "SELECT status FROM outcomes WHERE study_id = ? AND input_digest = ?", (study_id, input_digest)
+        ).fetchone()
+        return StudyStatus.from_json(row[0]) if row else None
+
+    def remember_content(self, study_id: str, files_key: str, content_digest: str) -> None:
+        """Keep the content digest of a study's present files."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (study_id, files_key, content_digest)
+        )
+
+    def content(self, study_id: str, files_key: str) -> str | None:
+        """The content digest of exactly these files, None where it is not known."""
+        row = self._database.execute(
+            "SELECT content_digest FROM contents WHERE study_id = ? AND files_key = ?", (study_id, files_key)
+        ).fetchone()
+        return str(row[0]) if row else None

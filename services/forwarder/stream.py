@@ -9,11 +9,16 @@ import grpc
 from services.common.errors import RefusalCode, ServiceBusy, ServiceUnavailable, StreamInvalid, StudyRefused
 from services.common.pb import analysis_pb2 as pb
 from services.common.pb.analysis_pb2_grpc import AnalysisStub
+from services.common.uids import is_result_uid, result_uid
 from services.common.wire import split
 from services.forwarder.eligibility import StoredInstance
 
 ReadFile = Callable[[str], Awaitable[bytes]]
 OnStage = Callable[[str], Awaitable[None]]
+
+_RESULT_BYTES = 512 * 1024 * 1024  # of one study, held in memory until the set is complete
+# the server failed at this study; every other code says that it could not be reached or has no room
+_MAYBE_THE_STUDY = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT})
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ async def describe(stub: AnalysisStub, *, seconds: float) -> pb.PipelineDescript
     try:
         description: pb.PipelineDescription = await stub.Describe(pb.DescribeRequest(), timeout=seconds)
     except grpc.aio.AioRpcError as error:
-        raise _unavailable(error) from error
+        message = f"Analysis service: {error.code().name}"
+        raise ServiceUnavailable(message) from error
     return description
 
 
@@ -56,16 +62,16 @@ async def analyze(stub: AnalysisStub, upload: Upload, *, on_stage: OnStage, seco
     """Stream one study and collect its results.
 
     Raises ``StudyRefused``, ``ServiceBusy``, ``ServiceUnavailable``, or ``StreamInvalid`` for an answer that is
-    incomplete.
+    incomplete or not about this input; what ``read_file`` raises comes through.
     """
     received: dict[str, ReceivedObject] = {}
-    accepted = asyncio.Event()
-    call = stub.Analyze(_requests(upload, accepted), timeout=seconds)
+    sending = _Sending(upload)
+    call = stub.Analyze(sending.requests(), timeout=seconds)
     try:
         async for response in call:
             match response.WhichOneof("message"):
                 case "accepted":
-                    accepted.set()
+                    sending.accepted.set()
                 case "progress":
                     await on_stage(response.progress.stage)
                 case "result":
@@ -73,23 +79,39 @@ async def analyze(stub: AnalysisStub, upload: Upload, *, on_stage: OnStage, seco
                 case "rejection":
                     raise _rejection(response.rejection)
                 case "summary":
-                    return ResultSet(_complete(received), response.summary)
+                    return ResultSet(_complete(received, upload.header.input_digest), response.summary)
     except grpc.aio.AioRpcError as error:
-        raise _unavailable(error) from error
+        raise _failure(error) from error
+    except asyncio.CancelledError:
+        if sending.error:  # gRPC turns an error of the request iterator into a cancellation of the call
+            raise sending.error from None
+        raise
     finally:
         call.cancel()
     message = "the stream ended without a summary"
     raise ServiceUnavailable(message)
 
 
-async def _requests(upload: Upload, accepted: asyncio.Event) -> AsyncIterator[pb.AnalyzeRequest]:
-    """The study's messages; nothing follows the header until the service has taken it, or a refusal would be lost."""
-    yield pb.AnalyzeRequest(header=upload.header)
-    await accepted.wait()
-    for index, instance in enumerate(upload.instances):
-        for data, last in split(await upload.read_file(instance.instance_id)):
-            yield pb.AnalyzeRequest(chunk=pb.InstanceChunk(instance_index=index, data=data, last=last))
-    yield pb.AnalyzeRequest(end=pb.EndOfStudy(instance_count=len(upload.instances)))
+class _Sending:
+    """The request half of one stream, and what went wrong in it."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self.accepted = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def requests(self) -> AsyncIterator[pb.AnalyzeRequest]:
+        """The study's messages; nothing follows the header until the service has taken it, or a refusal is lost."""
+        try:
+            yield pb.AnalyzeRequest(header=self._upload.header)
+            await self.accepted.wait()
+            for index, instance in enumerate(self._upload.instances):
+                for data, last in split(await self._upload.read_file(instance.instance_id)):
+                    yield pb.AnalyzeRequest(chunk=pb.InstanceChunk(instance_index=index, data=data, last=last))
+            yield pb.AnalyzeRequest(end=pb.EndOfStudy(instance_count=len(self._upload.instances)))
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def _receive(received: dict[str, ReceivedObject], chunk: pb.ResultChunk) -> None:
@@ -97,15 +119,21 @@ def _receive(received: dict[str, ReceivedObject], chunk: pb.ResultChunk) -> None
     result = received.setdefault(uid, ReceivedObject(uid, chunk.manifest))
     result.data += chunk.data
     result.complete = chunk.last
-
-
-def _complete(received: dict[str, ReceivedObject]) -> tuple[ReceivedObject, ...]:
-    """The objects with the one manifest last; anything else is no result set."""
-    objects = sorted(received.values(), key=lambda each: each.manifest)
-    if not all(each.complete for each in objects) or sum(each.manifest for each in objects) != 1:
-        message = "the result set is incomplete or has no manifest"
+    if sum(len(each.data) for each in received.values()) > _RESULT_BYTES:
+        message = "the result set is larger than any real one"
         raise StreamInvalid(message)
-    return tuple(objects)
+
+
+def _complete(received: dict[str, ReceivedObject], input_digest: str) -> tuple[ReceivedObject, ...]:
+    """The objects with the one manifest last; anything else is no result set of this input."""
+    objects = tuple(sorted(received.values(), key=lambda each: each.manifest))
+    manifests = [each.sop_instance_uid for each in objects if each.manifest]
+    if manifests != [result_uid(input_digest, "manifest")] or not all(
+        each.complete and is_result_uid(each.sop_instance_uid) for each in objects
+    ):
+        message = "the result set is incomplete, has foreign objects or not the manifest of this input"
+        raise StreamInvalid(message)
+    return objects
 
 
 def _rejection(rejection: pb.Rejection) -> Exception:
@@ -118,5 +146,7 @@ def _rejection(rejection: pb.Rejection) -> Exception:
     return StreamInvalid(rejection.code)
 
 
-def _unavailable(error: grpc.aio.AioRpcError) -> ServiceUnavailable:
-    return ServiceUnavailable(f"Analysis service: {error.code().name}")
+def _failure(error: grpc.aio.AioRpcError) -> ServiceUnavailable | StreamInvalid:
+    """Only what may be the study's doing counts against it."""
+    kind = StreamInvalid if error.code() in _MAYBE_THE_STUDY else ServiceUnavailable
+    return kind(f"Analysis service: {error.code().name}")

@@ -19,7 +19,7 @@ log = logging.getLogger("articula")
 
 _HINTS_WAITING = 1000
 _STOP_SECONDS = 5.0
-_LONGEST_PAUSE_SECONDS = 30.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _STEADY_SECONDS = 60.0  # a child that ran so long starts anew without a pause
 
 
@@ -32,8 +32,10 @@ class Forwarder:
         self._environment = {**os.environ, "PYTHONPATH": str(root), **environment}
         self._hints: queue.Queue[str] = queue.Queue(_HINTS_WAITING)
         self._stopping = threading.Event()
+        self._spawning = threading.Lock()  # a child is either seen by ``stop`` or never started
         self._child: subprocess.Popen[bytes] | None = None
         self.starts = 0
+        self.error = ""  # why the last start failed
 
     @property
     def alive(self) -> bool:
@@ -52,8 +54,9 @@ class Forwarder:
 
     def stop(self) -> None:
         """End the child within a few seconds."""
-        self._stopping.set()
-        child = self._child
+        with self._spawning:
+            self._stopping.set()
+            child = self._child
         if child is None:
             return
         child.terminate()
@@ -64,19 +67,32 @@ class Forwarder:
             child.wait()
 
     def _keep_alive(self) -> None:
-        pause = 1.0
+        pause = _FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             started = time.monotonic()
-            self._child = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, cwd=self._root, env=self._environment, start_new_session=True
-            )
-            self.starts += 1
-            code = self._child.wait()
+            ending = self._run_once()
             if self._stopping.is_set():
                 return
-            pause = 1.0 if time.monotonic() - started > _STEADY_SECONDS else min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            log.warning("forwarder ended with %s, starts again in %.0f s", code, pause)
+            steady = time.monotonic() - started > _STEADY_SECONDS
+            pause = _FIRST_PAUSE_SECONDS if steady else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            log.warning("forwarder %s, starts again in %.0f s", ending, pause)
             self._stopping.wait(pause)
+
+    def _run_once(self) -> str:
+        """Start the child and wait for its end; says what happened."""
+        with self._spawning:
+            if self._stopping.is_set():
+                return "is not needed any more"
+            try:
+                self._child = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, cwd=self._root, env=self._environment, start_new_session=True
+                )
+            except OSError as error:  # a wrong interpreter in the configuration
+                self.error = str(error)
+                return f"can't be started ({error})"
+        self.starts += 1
+        self.error = ""
+        return f"ended with {self._child.wait()}"
 
     def _pass_on(self) -> None:
         while not self._stopping.is_set():

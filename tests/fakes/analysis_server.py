@@ -1,7 +1,7 @@
 """An Analysis service without models: a real gRPC server that answers as it is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,16 +18,25 @@ PIPELINE_DIGEST = "f" * 64
 
 @dataclass
 class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
-    """``answers`` holds what the next calls do: 'findings', 'die', 'busy', 'slow' or a refusal code."""
+    """``answers`` holds what the next calls do.
+
+    'findings' or 'no_result' with objects; 'no_manifest', 'foreign_manifest', 'crash', 'die', 'slow' for trouble;
+    'busy' or a refusal code for a rejection. ``gate`` can hold the answers back.
+    """
 
     answers: list[str] = field(default_factory=list)
     headers: list[pb.StudyHeader] = field(default_factory=list)
     received: list[list[bytes]] = field(default_factory=list)
     make_objects: object = None  # callable(header, instances) -> list[bytes]; the last is the manifest
+    pipeline_digest: str = PIPELINE_DIGEST
+    describes: bool = True  # False: Describe answers UNAVAILABLE
+    gate: asyncio.Event | None = None  # unset, it holds every answer back
 
     async def Describe(self, request, context):  # noqa: N802, ARG002
-        """A fixed pipeline."""
-        return pb.PipelineDescription(pipeline="knee", version="test", digest=PIPELINE_DIGEST)
+        """The pipeline the test wants."""
+        if not self.describes:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "no models")
+        return pb.PipelineDescription(pipeline="knee", version="test", digest=self.pipeline_digest)
 
     async def Analyze(self, request_iterator, context):  # noqa: N802
         """Take a study, then do what is told."""
@@ -53,24 +62,37 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
     async def _answer(self, header, instances, context) -> AsyncIterator[pb.AnalyzeResponse]:
         told = self.answers.pop(0) if self.answers else "findings"
         yield pb.AnalyzeResponse(progress=pb.Progress(stage="infer", done=3, total=5))
+        if self.gate:
+            await self.gate.wait()
         match told:
             case "die":
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            case "crash":
+                message = "a defect of the service"
+                raise RuntimeError(message)
             case "slow":
                 await asyncio.sleep(60)
             case "busy":
                 yield pb.AnalyzeResponse(rejection=pb.Rejection(code="BUSY", message="later", retry_after_seconds=0.1))
-            case "no_manifest" | "findings":
-                objects = self.make_objects(header, instances) if self.make_objects else [b"object", b"manifest"]
-                for index, data in enumerate(objects):
-                    manifest = told == "findings" and index == len(objects) - 1
-                    for chunk, last in split(data):
-                        uid = result_uid(header.input_digest, "manifest" if manifest else "object", index)
-                        result = pb.ResultChunk(sop_instance_uid=uid, data=chunk, last=last, manifest=manifest)
-                        yield pb.AnalyzeResponse(result=result)
-                yield pb.AnalyzeResponse(summary=pb.Summary(outcome=pb.OUTCOME_FINDINGS))
+            case "findings" | "no_result" | "no_manifest" | "foreign_manifest":
+                for chunk in self._result_chunks(told, header, instances):
+                    yield pb.AnalyzeResponse(result=chunk)
+                yield pb.AnalyzeResponse(summary=_SUMMARIES.get(told, _FINDINGS))
             case code:
                 yield pb.AnalyzeResponse(rejection=pb.Rejection(code=code, message="refused"))
+
+    def _result_chunks(self, told, header, instances) -> Iterator[pb.ResultChunk]:
+        objects = self.make_objects(header, instances) if self.make_objects else [b"object", b"manifest"]
+        digest = "another" if told == "foreign_manifest" else header.input_digest
+        for index, data in enumerate(objects):
+            manifest = told != "no_manifest" and index == len(objects) - 1
+            uid = result_uid(digest, "manifest") if manifest else result_uid(digest, "object", index)
+            for chunk, last in split(data):
+                yield pb.ResultChunk(sop_instance_uid=uid, data=chunk, last=last, manifest=manifest)
+
+
+_FINDINGS = pb.Summary(outcome=pb.OUTCOME_FINDINGS)
+_SUMMARIES = {"no_result": pb.Summary(outcome=pb.OUTCOME_NO_RESULT, refusal_code="NO_GEOMETRY", advice="Export again.")}
 
 
 @asynccontextmanager

@@ -9,15 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from services.common.status import StudyState
-from services.common.uids import is_result_uid, result_uid
+from services.common.uids import is_result_uid
 from services.common.volume import Plane
-from services.orthanc_plugin.settings import PluginSettings
 from tests.fakes.analysis_server import FakeAnalysis, fake_analysis
-from tests.real.orthanc import forwarders, real_orthanc, start, wait_for
-from tests.studies import STUDY, part10, series, study, write
+from tests.fakes.result_objects import result_objects
+from tests.real.orthanc import forwarders, orthanc_process, real_orthanc, start, wait_for
+from tests.studies import STUDY, series, study, write
 from tools.demo.send import dcmsend
 from tools.stack import plan
 
@@ -47,18 +48,6 @@ def analysis_in_thread(servicer: FakeAnalysis, port: int) -> Iterator[None]:
         thread.join()
 
 
-def result_objects(header, instances) -> list[bytes]:
-    """Two real DICOM objects of a result set; the second is the manifest."""
-    del instances
-    objects = []
-    for kind in ("object", "manifest"):
-        dataset = series(Plane.SAGITTAL, slices=1, SeriesDescription=f"Articula {kind}", Modality="OT")[0]
-        dataset.SOPInstanceUID = result_uid(header.input_digest, kind)
-        dataset.SeriesInstanceUID = result_uid(header.input_digest, f"{kind}-series")
-        objects.append(part10(dataset))
-    return objects
-
-
 def state_of(orthanc):
     study_id = orthanc.rest.find_study(STUDY)
     status = orthanc.rest.status(study_id) if study_id else None
@@ -80,10 +69,30 @@ def test_a_study_gets_its_results_once_and_its_state_is_shown(tmp_path):
         dcmsend(tmp_path / "study", orthanc.state)
         wait_for(lambda: state_of(orthanc) == StudyState.DONE)
         assert len(results_in(orthanc)) == 2
-        time.sleep(4)
+        time.sleep(3)
         assert len(servicer.headers) == 1
         assert len(servicer.received[0]) == 24
         assert orthanc.rest.json(f"/articula/studies/{orthanc.rest.find_study(STUDY)}")["state"] == "done"
+
+
+def test_a_restarted_forwarder_leaves_what_ended_as_it_is(tmp_path):
+    """No result stays no result, word for word, and nothing is sent again."""
+    servicer = FakeAnalysis(["no_result"], make_objects=result_objects)
+    port = plan._free_port()
+    write(tmp_path / "study", series(Plane.SAGITTAL))
+    with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
+        dcmsend(tmp_path / "study", orthanc.state)
+        wait_for(lambda: state_of(orthanc) == StudyState.NO_RESULT)
+        study_id = orthanc.rest.find_study(STUDY)
+        before = orthanc.rest.status(study_id)
+        first = forwarders(orthanc.configuration)
+        os.kill(first[0], signal.SIGKILL)
+        wait_for(lambda: set(forwarders(orthanc.configuration)) - set(first))
+        for _ in range(30):
+            assert orthanc.rest.status(study_id) == before
+            time.sleep(0.1)
+        assert before.code == "NO_GEOMETRY"
+        assert len(servicer.headers) == 1
 
 
 def test_a_late_series_makes_a_new_result(tmp_path):
@@ -142,10 +151,14 @@ def test_orthanc_killed_inside_the_quiet_time_loses_no_study(tmp_path):
 
 
 def _reachable(orthanc) -> bool:
+    return bool(_answer(orthanc, "/system"))
+
+
+def _answer(orthanc, path: str):
     try:
-        return bool(orthanc.rest.json("/system"))
-    except Exception:  # noqa: BLE001 - not up yet, in whatever way
-        return False
+        return orthanc.rest.json(path)
+    except httpx.HTTPError:  # not up yet
+        return None
 
 
 def test_a_killed_forwarder_is_started_again_and_sigterm_ends_everything_soon(tmp_path):
@@ -161,12 +174,27 @@ def test_a_killed_forwarder_is_started_again_and_sigterm_ends_everything_soon(tm
         wait_for(lambda: not forwarders(orthanc.configuration), 10)
 
 
-def test_a_section_with_a_missing_or_unknown_key_is_named():
-    """A typing error in the configuration is found at the start, with its name."""
-    section = {"Python": "p", "Analysis": "a", "OrthancUrl": "u", "User": "n", "Password": "s", "Ledger": "l"}
-    settings = PluginSettings.from_configuration({"Articula": section})
-    assert settings.environment()["ARTICULA_LIFELINE"] == "true"
-    with pytest.raises(ValueError, match="Colour"):
-        PluginSettings.from_configuration({"Articula": {**section, "Colour": "red"}})
-    with pytest.raises(ValueError, match="incomplete"):
-        PluginSettings.from_configuration({"Articula": {"Python": "p"}})
+def test_orthanc_starts_without_us_where_our_section_is_wrong(tmp_path):
+    """An archive without analysis is better than no archive; the route says what is wrong."""
+    (tmp_path / "temporary").mkdir()
+    with orthanc_process(tmp_path, "127.0.0.1:1", changes={"Colour": "red"}) as orthanc:
+        status = wait_for(lambda: _answer(orthanc, "/articula/status"))
+        assert not status["forwarder_alive"]
+        assert "Colour" in status["error"]
+        assert forwarders(orthanc.configuration) == []
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path):
+    """The forwarder can't start, Orthanc does, and the route says why."""
+    (tmp_path / "temporary").mkdir()
+    with orthanc_process(tmp_path, "127.0.0.1:1", changes={"Python": "/no/such/python"}) as orthanc:
+        status = wait_for(lambda: (_answer(orthanc, "/articula/status") or {}).get("error"))
+        assert "/no/such/python" in status
+
+
+def test_orthanc_explorer_gets_our_line(tmp_path):
+    """The study page asks for the state and says what the results are not."""
+    with real_orthanc(tmp_path / "orthanc", "127.0.0.1:1") as orthanc:
+        script = orthanc.rest.content("/plugins/explorer.js").decode()
+    assert "../articula/studies/" in script
+    assert "Research use only, not for diagnosis" in script

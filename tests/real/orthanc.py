@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -40,14 +41,25 @@ def wait_for(condition: Callable[[], object], seconds: float = 30.0):
 
 @contextmanager
 def real_orthanc(folder: Path, analysis: str) -> Iterator[RealOrthanc]:
-    """Orthanc, plugin and forwarder, pointed at an analysis service."""
+    """Orthanc, plugin and forwarder, pointed at an analysis service, once all of it runs."""
     (folder / "temporary").mkdir(parents=True)
+    with orthanc_process(folder, analysis) as running:
+        state = running.state
+        wait_for(lambda: orthanc_ready(state.orthanc_url, state.user, state.password))
+        yield running
+
+
+@contextmanager
+def orthanc_process(
+    folder: Path, analysis: str, *, changes: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[RealOrthanc]:
+    """Orthanc just started; ``changes`` go over the plugin's section."""
     passwords = {"demo": "demo-password", "articula": "forwarder-password"}
     http_port, dicom_port = plan._free_port(), plan._free_port()
     configuration = orthanc_configuration(
         folder, http_port=http_port, dicom_port=dicom_port, analysis=analysis, passwords=passwords
     )
-    configuration["Articula"] |= {"QuietSeconds": 1, "SweepSeconds": 0.5}
+    configuration["Articula"] |= {"QuietSeconds": 1, "SweepSeconds": 0.5, **changes}
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration))
     state = StackState(
@@ -60,14 +72,13 @@ def real_orthanc(folder: Path, analysis: str) -> Iterator[RealOrthanc]:
         analysis=analysis,
         triton="",
     )
-    process = start(path)
-    running = RealOrthanc(process, state, Orthanc(state), path)
+    running = RealOrthanc(start(path), state, Orthanc(state), path)
     try:
-        wait_for(lambda: orthanc_ready(state.orthanc_url, state.user, state.password))
         yield running
     finally:
         running.process.kill()
         running.process.wait()
+        wait_for(lambda: not forwarders(path), 10)  # its lifeline is cut
 
 
 def start(configuration: Path) -> subprocess.Popen[bytes]:

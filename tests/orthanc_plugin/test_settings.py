@@ -1,0 +1,40 @@
+"""The plugin's section of Orthanc's configuration."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.orthanc_plugin.settings import PluginSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTION = {"Python": "p", "Analysis": "a", "OrthancUrl": "u", "User": "n", "Password": "s", "Ledger": "l"}
+
+
+def test_the_section_becomes_the_forwarders_environment():
+    """Every key arrives under its name, secrets among them, and the lifeline is on."""
+    settings = PluginSettings.from_configuration({"Articula": {**SECTION, "QuietSeconds": 7, "LogKey": "k"}})
+    environment = settings.environment()
+    assert environment["ARTICULA_PASSWORD"] == "s"
+    assert environment["ARTICULA_QUIET_SECONDS"] == "7"
+    assert environment["ARTICULA_LOG_KEY"] == "k"
+    assert environment["ARTICULA_LIFELINE"] == "true"
+
+
+def test_a_missing_or_unknown_key_is_named():
+    """A typing error in the configuration is found at the start, with its name."""
+    with pytest.raises(ValueError, match="Colour"):
+        PluginSettings.from_configuration({"Articula": {**SECTION, "Colour": "red"}})
+    with pytest.raises(ValueError, match="incomplete"):
+        PluginSettings.from_configuration({"Articula": {"Python": "p"}})
+    with pytest.raises(ValueError, match="incomplete"):
+        PluginSettings.from_configuration({})
+
+
+def test_what_runs_inside_orthanc_needs_the_standard_library_only():
+    """Debian's Python has none of our packages; an import that fails there would switch the plugin off."""
+    modules = "services.common.status, services.orthanc_plugin.pages, services.orthanc_plugin.settings"
+    code = f"import {modules}, services.orthanc_plugin.supervision"
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
+    subprocess.run(command, check=True)
