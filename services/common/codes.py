@@ -1,8 +1,9 @@
-"""Coded concepts for structures and findings, and the colours they are drawn in.
+"""Coded concepts for structures, findings and reports, and the colours structures are drawn in.
 
 SNOMED CT (SCT) and DICOM (DCM) codes are those of the dictionaries that DICOM itself publishes (PS3.16 Annex D and its
 context groups); a test looks each of them up. Where no such code exists, the private scheme 99ARTICULA names the
-concept rather than borrow a code that means something else.
+concept rather than borrow a code that means something else: both cruciate ligaments and all twelve findings have none
+there (SNOMED CT itself has them, but a code that no test can look up is a code nobody checked).
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,42 @@ MENISCUS = Code("74135004", "SCT", "Meniscus structure of joint")
 EFFUSION = Code("41699000", "SCT", "Effusion")
 RIGHT = Code("24028007", "SCT", "Right")
 LEFT = Code("7771000", "SCT", "Left")
+
+# the words of structured reports (TID 1001, 1002, 1500, 1501, 2010) and of derivation
+ABSENT = Code("272519000", "SCT", "Absent")
+ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
+ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+COMMENT = Code("121106", "DCM", "Comment")
+CONCLUSION = Code("121077", "DCM", "Conclusion")
+DEVICE = Code("121007", "DCM", "Device")
+DEVICE_OBSERVER_MANUFACTURER = Code("121014", "DCM", "Device Observer Manufacturer")
+DEVICE_OBSERVER_MODEL_NAME = Code("121015", "DCM", "Device Observer Model Name")
+DEVICE_OBSERVER_NAME = Code("121013", "DCM", "Device Observer Name")
+DEVICE_OBSERVER_SERIAL_NUMBER = Code("121016", "DCM", "Device Observer Serial Number")
+DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
+ENGLISH = Code("en-US", "RFC5646", "English (United States)")
+FINDING = Code("121071", "DCM", "Finding")
+FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+ILLUSTRATION_OF_FINDING = Code("125201", "DCM", "Illustration of Finding")
+IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
+LATERALITY = Code("272741003", "SCT", "Laterality")
+MANIFEST = Code("113030", "DCM", "Manifest")
+MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
+NO_UNITS = Code("1", "UCUM", "no units")
+OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
+PRESENT = Code("52101004", "SCT", "Present")
+PROBABILITY = Code("122157", "DCM", "Probability")
+PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
+SEGMENTATION = Code("113076", "DCM", "Segmentation")
+SOURCE = Code("260753009", "SCT", "Source")
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+SOURCE_OF_MEASUREMENT = Code("121112", "DCM", "Source of Measurement")
+TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
+TRACKING_UNIQUE_IDENTIFIER = Code("112040", "DCM", "Tracking Unique Identifier")
 
 
 def private(value: str, meaning: str) -> Code:

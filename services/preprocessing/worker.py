@@ -63,6 +63,7 @@ class Worker:
                     continue
                 return _unwrap(answer)
         except (EOFError, OSError) as error:
+            self.kill()  # its pipe may close before the process counts as dead
             raise StudyRefused(RefusalCode.PROCESSING_CRASHED) from error
         self.kill()
         raise StudyRefused(RefusalCode.PROCESSING_TIMEOUT)

@@ -1,96 +1,109 @@
-"""The frame of every structured report: TID 1500, this device as its observer, and the same closing statement."""
+"""The frame of every document: one root container, this device as its observer, the evidence it rests on."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import highdicom as hd
 import pydicom
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code as CodedConcept
+from pydicom.uid import Comprehensive3DSRStorage
 
-from services.common.codes import private
+from services.common.codes import (
+    COMMENT,
+    DEVICE,
+    DEVICE_OBSERVER_MANUFACTURER,
+    DEVICE_OBSERVER_MODEL_NAME,
+    DEVICE_OBSERVER_NAME,
+    DEVICE_OBSERVER_SERIAL_NUMBER,
+    DEVICE_OBSERVER_UID,
+    ENGLISH,
+    IMAGING_MEASUREMENT_REPORT,
+    LANGUAGE,
+    OBSERVER_TYPE,
+    Code,
+)
 from services.common.study import Provenance
+from services.results.content import Relation, code, instance_item, template_item, text, uid_reference
+from services.results.encoding import coded, item, raw_element
 from services.results.identity import (
     DEVICE_SERIAL_NUMBER,
     MANUFACTURER,
     MODEL_NAME,
     RESEARCH_ONLY,
     instance_uid,
-    series_uid,
+    new_object,
     sign,
-    with_required,
 )
-from services.results.segmentation import coded
 
-SERIES_NUMBER = 9000
-_PROCEDURE = coded(private("KNEE-MR-AI", "Automated reading of knee MR"))
+_REPORT_SERIES_NUMBER = 9000
 
 
-def observer(provenance: Provenance) -> hd.sr.ObserverContext:
-    """This software as the observing device."""
-    return hd.sr.ObserverContext(
-        observer_type=codes.DCM.Device,
-        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
-            uid=instance_uid(provenance, "device"),
-            name=f"{MODEL_NAME} {provenance.software_version}",
-            manufacturer_name=MANUFACTURER,
-            model_name=MODEL_NAME,
-            serial_number=DEVICE_SERIAL_NUMBER,
-        ),
-    )
+@dataclass(frozen=True)
+class Root:
+    """The root container: its title, the template of PS3.16 that it follows (or none), and what is in it."""
 
-
-def text(name: CodedConcept, value: str) -> hd.sr.TextContentItem:
-    """One sentence under the root."""
-    return hd.sr.TextContentItem(name=name, value=value, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
+    title: Code
+    template: str | None
+    items: Sequence[bytes]
 
 
 def report_document(
     evidence: Sequence[pydicom.Dataset],
-    provenance: Provenance,
+    items: Sequence[bytes],
     *,
-    groups: Sequence[hd.sr.MeasurementsAndQualitativeEvaluations] = (),
-    items: Sequence[pydicom.Dataset] = (),
+    template: str | None,
+    provenance: Provenance,
     description: str,
 ) -> pydicom.Dataset:
-    """Comprehensive 3D SR with one root, ``items`` after the template's own; the first evidence is a source image."""
-    root = _measurement_report(groups, provenance) if groups else _plain_report(provenance)
-    notes = [text(codes.DCM.Comment, note) for note in (*provenance.notes, *_made_by(provenance), RESEARCH_ONLY)]
-    root.ContentSequence.extend([*items, *notes])
-    dataset = hd.sr.Comprehensive3DSR(
-        evidence=[with_required(each) for each in evidence],
-        content=root,
-        series_instance_uid=series_uid(provenance, "report"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=instance_uid(provenance, "report"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-    )
-    dataset.SoftwareVersions = provenance.software_version
+    """Comprehensive 3D SR: language, observer, ``items``, then notes and origin; the first evidence is a source."""
+    dataset = new_object(Comprehensive3DSRStorage, "report", provenance=provenance)
+    dataset.Modality, dataset.SeriesNumber = "SR", _REPORT_SERIES_NUMBER
+    dataset.PerformedProcedureCodeSequence = []
+    # an unverified report of software stays preliminary until a person reads it
+    dataset.CompletionFlag, dataset.VerificationFlag, dataset.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
+    notes = [text(COMMENT, note) for note in (*provenance.notes, *_made_by(provenance), RESEARCH_ONLY)]
+    content = [code(LANGUAGE, ENGLISH, Relation.MODIFIES), *observer(provenance), *items, *notes]
+    set_content(dataset, Root(IMAGING_MEASUREMENT_REPORT, template, content), evidence)
     return sign(dataset, evidence[0], kind="Report", description=description)
 
 
-def _measurement_report(
-    groups: Sequence[hd.sr.MeasurementsAndQualitativeEvaluations], provenance: Provenance
-) -> pydicom.Dataset:
-    report: pydicom.Dataset = hd.sr.MeasurementReport(
-        observation_context=hd.sr.ObservationContext(observer_device_context=observer(provenance)),
-        procedure_reported=_PROCEDURE,
-        imaging_measurements=groups,
-        title=codes.DCM.ImagingMeasurementReport,
-    )[0]
-    return report
+def set_content(dataset: pydicom.Dataset, root: Root, evidence: Sequence[pydicom.Dataset]) -> None:
+    """Give a document its root container and the list of all objects it refers to; in place."""
+    dataset.ReferencedPerformedProcedureStepSequence = []
+    dataset.ValueType, dataset.ContinuityOfContent = "CONTAINER", "CONTINUOUS"
+    sequences = {
+        "ConceptNameCodeSequence": [coded(root.title)],
+        "CurrentRequestedProcedureEvidenceSequence": _evidence_items(evidence),
+        "ContentSequence": root.items,
+    }
+    if root.template:
+        sequences["ContentTemplateSequence"] = [template_item(root.template)]
+    for keyword, items in sequences.items():
+        element = raw_element(keyword, items)
+        dataset[element.tag] = element
 
 
-def _plain_report(provenance: Provenance) -> pydicom.Dataset:
-    """The same root without measurements, which TID 1500 as highdicom builds it does not allow."""
-    root: pydicom.Dataset = hd.sr.ContainerContentItem(
-        name=codes.DCM.ImagingMeasurementReport, is_content_continuous=False
-    )
-    root.ContentSequence = hd.sr.ContentSequence(observer(provenance), is_root=False)
-    return root
+def observer(provenance: Provenance) -> list[bytes]:
+    """This software as the observing device (TID 1002)."""
+    name = f"{MODEL_NAME} {provenance.software_version}"
+    return [
+        code(OBSERVER_TYPE, DEVICE, Relation.CONTEXT),
+        uid_reference(DEVICE_OBSERVER_UID, instance_uid(provenance, "device"), Relation.CONTEXT),
+        text(DEVICE_OBSERVER_NAME, name, Relation.CONTEXT),
+        text(DEVICE_OBSERVER_MANUFACTURER, MANUFACTURER, Relation.CONTEXT),
+        text(DEVICE_OBSERVER_MODEL_NAME, MODEL_NAME, Relation.CONTEXT),
+        text(DEVICE_OBSERVER_SERIAL_NUMBER, DEVICE_SERIAL_NUMBER, Relation.CONTEXT),
+    ]
 
 
 def _made_by(provenance: Provenance) -> list[str]:
     models = [f"model {name}: sha256 {digest}" for name, digest in sorted(provenance.model_digests.items())]
     return [f"pipeline {provenance.pipeline} {provenance.software_version}: {provenance.pipeline_digest}", *models]
+
+
+def _evidence_items(evidence: Sequence[pydicom.Dataset]) -> list[bytes]:
+    """Objects by series, in the order in which they are given; all are of one study."""
+    by_series: dict[str, list[bytes]] = defaultdict(list)
+    for dataset in evidence:
+        by_series[str(dataset.SeriesInstanceUID)].append(instance_item(dataset))
+    series = [item(ReferencedSOPSequence=objects, SeriesInstanceUID=uid) for uid, objects in by_series.items()]
+    return [item(StudyInstanceUID=str(evidence[0].StudyInstanceUID), ReferencedSeriesSequence=series)]

@@ -1,12 +1,18 @@
 """What every result object has in common: whose study it is, who made it, and when.
 
-Patient and study attributes are copied from the source as they are. Nothing depends on the clock or on chance: dates
-are the source study's, UIDs come from the input digest, so the same input gives the same bytes.
+Patient and study attributes are copied from the source byte for byte, never decoded, so a name in any character set and
+a value that breaks its VR come back as they were; nothing else of the source's header gets in. Nothing depends on the
+clock or on chance: dates are the source study's, UIDs come from the input digest, so the same input gives the same
+bytes.
 """
 
 import io
+import re
 
 import pydicom
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from services.common.study import Provenance
@@ -17,9 +23,8 @@ MODEL_NAME = "Articula knee MRI"
 DEVICE_SERIAL_NUMBER = "articula"
 RESEARCH_ONLY = "Research use only, not for diagnosis. Trained on synthetic data."
 
-_TEXTS = ("PatientName", "ReferringPhysicianName")
 _TYPE_2 = (
-    *_TEXTS,
+    "PatientName",
     "PatientID",
     "PatientBirthDate",
     "PatientSex",
@@ -27,24 +32,25 @@ _TYPE_2 = (
     "StudyTime",
     "StudyID",
     "AccessionNumber",
+    "ReferringPhysicianName",
 )
+_COPIED = (*_TYPE_2, "SpecificCharacterSet", "StudyInstanceUID", "StudyDescription", "IssuerOfPatientID")
 _FALLBACK_DATE, _FALLBACK_TIME = "19000101", "000000"
+_DATE = re.compile(r"\d{8}")
+_TIME = re.compile(r"\d{2,6}(\.\d{1,6})?")
 
 
-def with_required(source: pydicom.Dataset) -> pydicom.Dataset:
-    """A copy of a source header that highdicom accepts: what must exist, but may be empty, exists and is plain.
-
-    Names and character sets are left out here, because highdicom refuses some that scanners write; ``sign`` copies the
-    real ones.
-    """
-    complete = pydicom.Dataset({tag: source.get_item(tag) for tag in source.keys()})  # noqa: SIM118
-    complete.file_meta = source.file_meta
-    complete.pop("SpecificCharacterSet", None)
-    for keyword in _TYPE_2:
-        if keyword not in complete or keyword in _TEXTS:
-            complete.pop(keyword, None)  # the element is shared with the source: replace it, don't change it
-            setattr(complete, keyword, "")
-    return complete
+def new_object(sop_class_uid: str, kind: str, *, provenance: Provenance, index: int = 0) -> pydicom.Dataset:
+    """An empty object of one kind with its UIDs, the only instance of its series."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = UID(sop_class_uid)
+    dataset.SOPInstanceUID = UID(instance_uid(provenance, kind, index))
+    dataset.SeriesInstanceUID = UID(series_uid(provenance, kind, index))
+    dataset.InstanceNumber = 1
+    dataset.SoftwareVersions = provenance.software_version
+    return dataset
 
 
 def sign(dataset: pydicom.Dataset, source: pydicom.Dataset, *, kind: str, description: str) -> pydicom.Dataset:
@@ -53,22 +59,31 @@ def sign(dataset: pydicom.Dataset, source: pydicom.Dataset, *, kind: str, descri
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
     dataset.DeviceSerialNumber = DEVICE_SERIAL_NUMBER
-    dataset.pop("SpecificCharacterSet", None)
-    for keyword in (*_TYPE_2, "StudyInstanceUID", "StudyDescription", "SpecificCharacterSet"):
+    for keyword in _COPIED:
         if keyword in source:
-            dataset[keyword] = source[keyword]
+            element = as_it_is(source, keyword)
+            dataset[element.tag] = element
         elif keyword in _TYPE_2:
             setattr(dataset, keyword, "")
-    date = str(source.get("StudyDate") or _FALLBACK_DATE)
-    time = str(source.get("StudyTime") or _FALLBACK_TIME)
+    date = _valid(source, "StudyDate", _DATE) or _FALLBACK_DATE
+    time = _valid(source, "StudyTime", _TIME) or _FALLBACK_TIME
     dataset.ContentDate = dataset.SeriesDate = dataset.InstanceCreationDate = date
     dataset.ContentTime = dataset.SeriesTime = dataset.InstanceCreationTime = time
-    for equipment in dataset.get("ContributingEquipmentSequence", []):
-        equipment.ContributionDateTime = date + time
     dataset.InstanceCreatorUID = UID(UID_ROOT)
     if dataset.Modality not in {"SR", "KO"}:
         dataset.ImageComments = f"{kind}: {RESEARCH_ONLY}"
     return dataset
+
+
+def as_it_is(source: pydicom.Dataset, keyword: str) -> DataElement | RawDataElement:
+    """The element undecoded, with the VR of the dictionary (Implicit VR has none, a careless archive writes UN)."""
+    element = source.get_item(keyword)
+    if not isinstance(element, RawDataElement):
+        return element
+    value = element.value or b""
+    vr = dictionary_VR(element.tag)
+    value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+    return element._replace(VR=vr, length=len(value), value=value, is_implicit_VR=False, is_little_endian=True)
 
 
 def series_uid(provenance: Provenance, kind: str, index: int = 0) -> str:
@@ -84,13 +99,29 @@ def instance_uid(provenance: Provenance, kind: str, index: int = 0) -> str:
 def to_bytes(dataset: pydicom.Dataset) -> bytes:
     """A Part 10 file: Explicit VR Little Endian unless the object carries encapsulated pixels."""
     meta = pydicom.dataset.FileMetaDataset()
-    meta.TransferSyntaxUID = getattr(dataset.file_meta, "TransferSyntaxUID", ExplicitVRLittleEndian)
+    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.ImplementationClassUID = UID(f"{UID_ROOT}.1")
     meta.ImplementationVersionName = "ARTICULA"
     dataset.file_meta = meta
     dataset.preamble = b"\0" * 128
+    # raw elements are already in this encoding and character set, so pydicom may write them without decoding
+    charset = dataset.get("SpecificCharacterSet")
+    dataset.set_original_encoding(
+        is_implicit_vr=False,
+        is_little_endian=True,
+        character_encoding=convert_encodings(charset) if charset else default_encoding,
+    )
     buffer = io.BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _valid(source: pydicom.Dataset, keyword: str, pattern: re.Pattern[str]) -> str | None:
+    """A date or time of the source where it is one; scanners of the 1990s wrote dots and colons."""
+    element = source.get_item(keyword) if keyword in source else None
+    value = element.value if element is not None else None
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    text = text.strip(" \0")
+    return text if pattern.fullmatch(text) else None

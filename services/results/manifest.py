@@ -6,42 +6,28 @@ knows the digest can ask an archive in one question whether the set is complete.
 
 from collections.abc import Sequence
 
-import highdicom as hd
 import pydicom
-from pydicom.sr.codedict import codes
+from pydicom.uid import KeyObjectSelectionDocumentStorage
 
+from services.common.codes import KEY_OBJECT_DESCRIPTION, MANIFEST, SOURCE
 from services.common.study import Provenance
-from services.results.document import observer
-from services.results.identity import (
-    MANUFACTURER,
-    RESEARCH_ONLY,
-    instance_uid,
-    series_uid,
-    sign,
-    with_required,
-)
+from services.results.content import reference, text
+from services.results.document import Root, observer, set_content
+from services.results.identity import RESEARCH_ONLY, new_object, sign
 
 KIND = "manifest"
 _SERIES_NUMBER = 9099
+_TEMPLATE = "2010"
 
 
 def manifest_object(
     objects: Sequence[pydicom.Dataset], source: pydicom.Dataset, *, provenance: Provenance
 ) -> pydicom.Dataset:
     """Key Object Selection of all ``objects`` of one result set, on the study of ``source``."""
-    evidence = [with_required(each) for each in objects]
-    dataset = hd.ko.KeyObjectSelectionDocument(
-        evidence=evidence,
-        content=hd.ko.KeyObjectSelection(
-            document_title=codes.DCM.Manifest,
-            referenced_objects=evidence,
-            observer_device_context=observer(provenance),
-            description=f"Result set of input {provenance.input_digest}. {RESEARCH_ONLY}",
-        ),
-        series_instance_uid=series_uid(provenance, KIND),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=instance_uid(provenance, KIND),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-    )
+    dataset = new_object(KeyObjectSelectionDocumentStorage, KIND, provenance=provenance)
+    dataset.Modality, dataset.SeriesNumber = "KO", _SERIES_NUMBER
+    purpose = f"Result set of input {provenance.input_digest}. {RESEARCH_ONLY}"
+    listed = [reference(SOURCE, each) for each in objects]
+    items = [*observer(provenance), text(KEY_OBJECT_DESCRIPTION, purpose), *listed]
+    set_content(dataset, Root(MANIFEST, _TEMPLATE, items), objects)
     return sign(dataset, source, kind="Manifest", description="Articula manifest")

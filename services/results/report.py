@@ -1,21 +1,45 @@
 """The report: all twelve findings with probability and threshold, where each was seen, and what else to look at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import highdicom as hd
 import pydicom
-from pydicom.sr.codedict import codes
 
-from services.common.codes import FINDING_CODES, KNEE_JOINT, LEFT, RIGHT, private
+from services.common.codes import (
+    ABSENT,
+    ALGORITHM_NAME,
+    ALGORITHM_VERSION,
+    CONCLUSION,
+    FINDING,
+    FINDING_CODES,
+    FINDING_SITE,
+    ILLUSTRATION_OF_FINDING,
+    IMAGING_MEASUREMENTS,
+    KNEE_JOINT,
+    LATERALITY,
+    LEFT,
+    MEASUREMENT_GROUP,
+    PRESENT,
+    PROBABILITY,
+    PROCEDURE_REPORTED,
+    RIGHT,
+    SOURCE_OF_MEASUREMENT,
+    TRACKING_IDENTIFIER,
+    TRACKING_UNIQUE_IDENTIFIER,
+    private,
+)
 from services.common.finding import LABELS, Finding, Laterality
 from services.common.study import Provenance
-from services.results.document import report_document, text
+from services.results.content import Relation, code, container, number, reference, text, uid_reference
+from services.results.document import report_document
 from services.results.identity import instance_uid
-from services.results.segmentation import coded
 
+PROCEDURE = private("KNEE-MR-AI", "Automated reading of knee MR")
+SEGMENTATION = private("SEGMENTATION", "Segmentation of the study")
+STATE = private("STATE", "Finding state")
 THRESHOLD = private("THRESHOLD", "Decision threshold of the probability")
-_SEGMENTATION = coded(private("SEGMENTATION", "Segmentation of the study"))
+_MODEL = "knee_classification"
+_REPORT_TEMPLATE, _GROUP_TEMPLATE = "1500", "1501"
 _SIDES = {Laterality.RIGHT: RIGHT, Laterality.LEFT: LEFT}
 
 
@@ -37,15 +61,23 @@ def report_object(
 ) -> pydicom.Dataset:
     """SR of one study: twelve groups of TID 1501, references to overlays and segmentations, a conclusion."""
     by_uid = {str(image.SOPInstanceUID): image for image in evidence.images}
-    groups = [_group(finding, by_uid, provenance, laterality) for finding in findings]
-    items = [_image(codes.DCM.IllustrationOfFinding, each) for each in evidence.overlays]
-    items += [_image(_SEGMENTATION, each) for each in evidence.segmentations]
-    items.append(text(codes.DCM.Conclusion, conclusion(findings)))
+    site = _site(laterality)
+    groups = [
+        _group(finding, by_uid[finding.location.sop_instance_uid], site=site, provenance=provenance)
+        for finding in findings
+    ]
+    items = [
+        code(PROCEDURE_REPORTED, PROCEDURE, Relation.MODIFIES),
+        container(IMAGING_MEASUREMENTS, groups),
+        *[reference(ILLUSTRATION_OF_FINDING, each) for each in evidence.overlays],
+        *[reference(SEGMENTATION, each) for each in evidence.segmentations],
+        text(CONCLUSION, conclusion(findings)),
+    ]
     return report_document(
         [*evidence.images, *evidence.overlays, *evidence.segmentations],
-        provenance,
-        groups=groups,
-        items=items,
+        items,
+        template=_REPORT_TEMPLATE,
+        provenance=provenance,
         description="Articula report",
     )
 
@@ -58,35 +90,24 @@ def conclusion(findings: Sequence[Finding]) -> str:
     return f"Above threshold: {'; '.join(positive)}."
 
 
-def _group(
-    finding: Finding, images: Mapping[str, pydicom.Dataset], provenance: Provenance, laterality: Laterality
-) -> hd.sr.MeasurementsAndQualitativeEvaluations:
-    image = images[finding.location.sop_instance_uid]
+def _site(laterality: Laterality) -> bytes:
     side = _SIDES.get(laterality)
-    return hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(
-            uid=instance_uid(provenance, "finding", LABELS.index(finding.label)), identifier=finding.label
-        ),
-        finding_type=coded(FINDING_CODES[finding.label]),
-        finding_sites=[hd.sr.FindingSite(coded(KNEE_JOINT), laterality=coded(side) if side else None)],
-        algorithm_id=hd.sr.AlgorithmIdentification("knee_classification", provenance.software_version),
-        measurements=[
-            hd.sr.Measurement(codes.DCM.Probability, round(finding.probability, 4), codes.UCUM.NoUnits),
-            hd.sr.Measurement(coded(THRESHOLD), round(finding.threshold, 4), codes.UCUM.NoUnits),
-        ],
-        qualitative_evaluations=[
-            hd.sr.QualitativeEvaluation(
-                coded(private("STATE", "Finding state")), codes.SCT.Present if finding.positive else codes.SCT.Absent
-            )
-        ],
-        source_images=[hd.sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
-    )
+    modifier = [code(LATERALITY, side, Relation.MODIFIES)] if side else []
+    return code(FINDING_SITE, KNEE_JOINT, Relation.MODIFIES, children=modifier)
 
 
-def _image(name: object, dataset: pydicom.Dataset) -> hd.sr.ImageContentItem:
-    return hd.sr.ImageContentItem(
-        name=name,
-        referenced_sop_class_uid=dataset.SOPClassUID,
-        referenced_sop_instance_uid=dataset.SOPInstanceUID,
-        relationship_type=hd.sr.RelationshipTypeValues.CONTAINS,
-    )
+def _group(finding: Finding, image: pydicom.Dataset, *, site: bytes, provenance: Provenance) -> bytes:
+    tracking_uid = instance_uid(provenance, "finding", LABELS.index(finding.label))
+    items = [
+        text(TRACKING_IDENTIFIER, finding.label, Relation.CONTEXT),
+        uid_reference(TRACKING_UNIQUE_IDENTIFIER, tracking_uid, Relation.CONTEXT),
+        code(FINDING, FINDING_CODES[finding.label]),
+        site,
+        text(ALGORITHM_NAME, _MODEL, Relation.MODIFIES),
+        text(ALGORITHM_VERSION, provenance.software_version, Relation.MODIFIES),
+        number(PROBABILITY, finding.probability),
+        number(THRESHOLD, finding.threshold),
+        code(STATE, PRESENT if finding.positive else ABSENT),
+        reference(SOURCE_OF_MEASUREMENT, image),
+    ]
+    return container(MEASUREMENT_GROUP, items, template=_GROUP_TEMPLATE)
