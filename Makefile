@@ -28,7 +28,11 @@ check: install ## Lint, formats, types and import contracts
 
 models: install ## Train the models on synthetic knees and export them (hours; resumes)
 	@.venv/bin/pip install --quiet torch==2.13.0 onnxscript
-	@$(PYTHON) -m tools.train.segmentation && $(PYTHON) -m tools.train.classification && $(PYTHON) -m tools.train.export
+	@$(PYTHON) -m tools.train.dataset --count 400
+	@$(PYTHON) -m tools.train.dataset --first 2000000 --count 40
+	@$(PYTHON) -m tools.train.segmentation
+	@$(PYTHON) -m tools.train.classification
+	@$(PYTHON) -m tools.train.export
 
 clean: ## Stop everything and remove build/ and .venv/
 	-@test -x $(PYTHON) && $(PYTHON) -m tools.stack down
