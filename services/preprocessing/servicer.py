@@ -25,7 +25,7 @@ from services.common.telemetry import bind_study
 from services.common.wire import finding_message, split
 from services.preprocessing import metrics
 from services.preprocessing.admission import RETRY_AFTER_SECONDS, Admission
-from services.preprocessing.pipeline import Analysis, Job, describe
+from services.preprocessing.pipeline import PIPELINE, Analysis, Job, describe
 from services.preprocessing.settings import PreprocessingSettings
 from services.preprocessing.spool import spooled
 from services.preprocessing.worker import WorkerPool
@@ -120,7 +120,10 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
 async def _header(requests: AsyncIterator[pb.AnalyzeRequest]) -> pb.StudyHeader:
     async for request in requests:
         if request.WhichOneof("message") == "header" and request.header.input_digest:
-            return request.header
+            if request.header.pipeline in {"", PIPELINE}:
+                return request.header
+            message = f"there is no such pipeline; this service has: {PIPELINE}"
+            raise StreamInvalid(message)
         break
     message = "the first message of a stream must be a header with an input digest"
     raise StreamInvalid(message)

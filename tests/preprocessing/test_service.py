@@ -197,7 +197,13 @@ def _too_many_bytes(files):
     return requests(files, total_bytes=10)
 
 
-@pytest.mark.parametrize("broken", [_without_end, _out_of_order, _no_header, _wrong_count, _too_many_bytes])
+def _unknown_pipeline(files):
+    return requests(files, pipeline="shoulder")
+
+
+@pytest.mark.parametrize(
+    "broken", [_unknown_pipeline, _without_end, _out_of_order, _no_header, _wrong_count, _too_many_bytes]
+)
 def test_a_stream_that_breaks_the_protocol_is_rejected(tmp_path, broken):
     """One code for all defects of the caller."""
     assert run(tmp_path, broken(files_of(series(Plane.SAGITTAL))))[-1].rejection.code == "STREAM_INVALID"
