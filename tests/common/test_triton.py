@@ -105,9 +105,9 @@ def answers_like_onnxruntime(triton: TritonClient) -> None:
         session = onnxruntime.InferenceSession(MODEL_REPOSITORY / contract.name / "1" / "model.onnx")
         names = [spec.name for spec in contract.outputs]
         expected = session.run(names, {name: array[None] for name, array in inputs.items()})
+        assert any(np.any(array) for array in expected), "an all-zero answer would prove nothing"
         answer = triton.infer(contract, inputs)
         for name, array in zip(names, expected, strict=True):
-            assert np.any(array), name
             if array.dtype == np.uint8:
                 assert np.mean(np.abs(answer[name].astype(int) - array[0].astype(int)) <= 1) > 0.999, name
             else:

@@ -63,7 +63,7 @@ def demonstrate(folder: Path | None, out: Path, stack: StackState) -> int:
     status = wait(orthanc, study_id)
     seconds["analyze"] = time.monotonic() - started
     collected = collect(orthanc, study_id, out)
-    pictures = draw_pictures(collected, orthanc, study_id, out)
+    pictures = draw_pictures(collected, orthanc, out)
     seconds |= {f"service: {stage}": value for stage, value in status.seconds.items()}
     write_summary(out / "summary.json", collected, status, seconds)
     write_page(out / "report.html", collected, status, pictures)

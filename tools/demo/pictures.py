@@ -1,5 +1,6 @@
-"""Two pictures of one study: the deciding slice with the segmentation, and with the heat map."""
+"""Two pictures of one study: the slice with most structure, coloured, and the deciding slice with its heat map."""
 
+from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -22,30 +23,36 @@ _SIDE = 640
 Pixels = NDArray[np.uint8]
 
 
-def draw_pictures(collected: Collected, orthanc: Orthanc, study_id: str, out: Path) -> dict[str, Path]:
-    """Write ``segmentation.png`` and ``heatmap.png`` for the finding of highest probability that has a heat map."""
-    del study_id
+def draw_pictures(collected: Collected, orthanc: Orthanc, out: Path) -> dict[str, Path]:
+    """Write ``segmentation.png`` and, for the most probable finding that has one, ``heatmap.png``."""
     pictures = {}
     heat = {each.series_description.removeprefix("Articula saliency "): each for each in collected.of("OT")}
     shown = [finding for finding in collected.findings if finding.label in heat]
     if not shown:
         return {}
     finding = max(shown, key=lambda each: each.probability)
-    if found := _segmentation_of(collected.of("SEG"), finding.sop_instance_uid):
-        source = _source(orthanc, finding.sop_instance_uid)
+    if segmentations := collected.of("SEG"):
+        segmentation = segmentations[0].dataset
+        shown_slice = _fullest_slice(segmentation)
         pictures["segmentation"] = out / "segmentation.png"
-        _save(_segmented(source, found, finding.sop_instance_uid), pictures["segmentation"], _legend(found))
+        coloured = _segmented(_source(orthanc, shown_slice), segmentation, shown_slice)
+        _save(coloured, pictures["segmentation"], _legend(segmentation))
     pictures["heatmap"] = out / "heatmap.png"
     _save(_heat_frame(heat[finding.label], finding), pictures["heatmap"], [(f"{finding.label}", (255, 255, 255))])
     return pictures
 
 
-def _segmentation_of(segmentations: Sequence[ResultFile], sop_instance_uid: str) -> pydicom.Dataset | None:
-    for each in segmentations:
-        for series in each.dataset.ReferencedSeriesSequence:
-            if any(item.ReferencedSOPInstanceUID == sop_instance_uid for item in series.ReferencedInstanceSequence):
-                return each.dataset
-    return None
+def _fullest_slice(segmentation: pydicom.Dataset) -> str:
+    """SOPInstanceUID of the source slice with most segmented pixels."""
+    area: Counter[str] = Counter()
+    frames = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
+    for frame, groups in zip(frames, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        area[_source_of(groups)] += int(np.count_nonzero(frame))
+    return area.most_common(1)[0][0]
+
+
+def _source_of(groups: pydicom.Dataset) -> str:
+    return str(groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
 
 
 def _source(orthanc: Orthanc, sop_instance_uid: str) -> Pixels:
@@ -59,8 +66,7 @@ def _segmented(source: Pixels, segmentation: pydicom.Dataset, sop_instance_uid: 
     picture = np.repeat(source[..., None], 3, axis=-1).astype(np.float32)
     frames = segmentation.pixel_array.reshape(-1, *source.shape)
     for frame, groups in zip(frames, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
-        referenced = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-        if referenced == sop_instance_uid:
+        if _source_of(groups) == sop_instance_uid:
             number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
             colour = np.array(_COLOURS[segmentation.SegmentSequence[number - 1].SegmentLabel], np.float32)
             picture[frame > 0] = picture[frame > 0] * (1 - _ALPHA) + colour * _ALPHA
