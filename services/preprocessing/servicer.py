@@ -1,6 +1,7 @@
 """The Analysis service: a skin over admission, spool and workers that speaks the wire protocol and nothing else."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -37,6 +38,9 @@ DescribeContext: TypeAlias = "grpc.aio.ServicerContext[pb.DescribeRequest, pb.Pi
 AnalyzeContext: TypeAlias = "grpc.aio.ServicerContext[pb.AnalyzeRequest, pb.AnalyzeResponse]"
 
 
+_DISCARD_SECONDS = 2.0
+
+
 class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
     """One instance a process."""
 
@@ -71,6 +75,8 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
             log.warning("study rejected", code=error.code)
             metrics.STUDIES.labels("rejected", error.code).inc()
             yield pb.AnalyzeResponse(rejection=_rejection(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_discard(request_iterator), _DISCARD_SECONDS)
 
     async def _analyze(
         self, requests: AsyncIterator[pb.AnalyzeRequest], attempt_id: str
@@ -115,6 +121,12 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
                 yield pb.AnalyzeResponse(result=chunk)
         _count(analysis)
         yield pb.AnalyzeResponse(summary=_summary(analysis))
+
+
+async def _discard(requests: AsyncIterator[pb.AnalyzeRequest]) -> None:
+    """Read what the caller still sends; a stream ended under a caller that writes loses the rejection on its way."""
+    async for _ in requests:
+        pass
 
 
 async def _header(requests: AsyncIterator[pb.AnalyzeRequest]) -> pb.StudyHeader:
