@@ -1,5 +1,6 @@
 """Small MR studies for tests: a bright block in a dark cube, imaged in any plane, written as DICOM."""
 
+import copy
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
 from services.common.volume import Plane, slice_normal
 
@@ -18,6 +19,8 @@ COSINES = {
 }
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 ROWS, COLUMNS, GAP_MM = 64, 72, 4.0
+# what an enhanced object says in functional groups
+_MOVED = ("PixelSpacing", "SliceThickness", "ImageOrientationPatient", "RepetitionTime", "EchoTime", "ScanOptions")
 
 
 def series(plane: Plane, *, slices: int = 8, number: int = 1, **attributes: Any) -> list[pydicom.Dataset]:
@@ -28,6 +31,49 @@ def series(plane: Plane, *, slices: int = 8, number: int = 1, **attributes: Any)
 def study(**attributes: Any) -> list[pydicom.Dataset]:
     """Three series, one a plane."""
     return [each for number, plane in enumerate(Plane, start=1) for each in series(plane, number=number, **attributes)]
+
+
+def enhanced(instances: Sequence[pydicom.Dataset], **attributes: Any) -> pydicom.Dataset:
+    """The same slices as one Enhanced MR object, physics and orientation shared, position per frame."""
+    first = instances[0]
+    dataset = copy.deepcopy(first)
+    for keyword in (*_MOVED, "ImagePositionPatient"):
+        dataset.pop(keyword, None)
+    dataset.SOPClassUID = EnhancedMRImageStorage
+    dataset.SOPInstanceUID = f"{first.SeriesInstanceUID}.1000"
+    dataset.NumberOfFrames = len(instances)
+    dataset.SharedFunctionalGroupsSequence = [
+        _item(
+            PixelMeasuresSequence=_copied(first, "PixelSpacing", "SliceThickness"),
+            PlaneOrientationSequence=_copied(first, "ImageOrientationPatient"),
+            MRTimingAndRelatedParametersSequence=_copied(first, "RepetitionTime"),
+            MREchoSequence=[_item(EffectiveEchoTime=float(first.EchoTime))],
+            MRImageFrameTypeSequence=[_item(FrameType=[*first.ImageType, "PROTON_DENSITY", "NONE"])],
+            MRModifierSequence=[_item(SpectrallySelectedSuppression="FAT" if "ScanOptions" in first else "NONE")],
+        )
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _item(
+            PlanePositionSequence=_copied(each, "ImagePositionPatient"),
+            FrameContentSequence=[_item(StackID="1", InStackPositionNumber=number)],
+        )
+        for number, each in enumerate(instances, start=1)
+    ]
+    dataset.PixelData = b"".join(each.PixelData for each in instances)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def _item(**attributes: Any) -> pydicom.Dataset:
+    dataset = pydicom.Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def _copied(source: pydicom.Dataset, *keywords: str) -> list[pydicom.Dataset]:
+    return [_item(**{keyword: source[keyword].value for keyword in keywords if keyword in source})]
 
 
 def part10(dataset: pydicom.Dataset) -> bytes:

@@ -1,0 +1,143 @@
+"""One two-dimensional slice of an MR object, whichever object class carries it.
+
+A classic instance is one frame; an enhanced or legacy converted one holds many, and says what is special about each in
+nested functional groups (PS3.3 C.7.6.16). Everything downstream works on frames, so it never asks which kind it has: an
+attribute is looked up from the most specific place to the least (frame, shared, instance), and the names that the
+enhanced object gave to old attributes are tried in the same step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pydicom
+
+from services.common.dicom import floats, number
+from services.common.errors import RefusalCode, StudyRefused
+
+MAX_FRAMES = 2000
+_ORTHONORMAL_TOLERANCE = 1e-3
+# PS3.3 C.8.13: what the enhanced object calls an attribute of the classic one
+_ENHANCED_NAMES = {
+    "EchoTime": "EffectiveEchoTime",
+    "InversionTime": "InversionTimes",
+    "ImageType": "FrameType",
+    "ImageLaterality": "FrameLaterality",
+    "TemporalPositionIdentifier": "TemporalPositionIndex",
+    "AcquisitionNumber": "FrameAcquisitionNumber",
+    "TriggerTime": "NominalCardiacTriggerDelayTime",
+    "SequenceName": "PulseSequenceName",
+}
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice: its instance, its place in it (``index`` from 0), and its functional groups, most specific first."""
+
+    instance: pydicom.Dataset
+    index: int = 0
+    groups: tuple[pydicom.Dataset, ...] = ()
+
+    @property
+    def frame_number(self) -> int | None:
+        """Number within a multi-frame instance, from 1; None for an instance that is one frame."""
+        return self.index + 1 if "NumberOfFrames" in self.instance else None
+
+    @property
+    def sop_class_uid(self) -> str:
+        """Class of the instance."""
+        return str(self.instance.SOPClassUID)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """UID of the instance; all frames of one instance share it."""
+        return str(self.instance.SOPInstanceUID)
+
+    @property
+    def series_instance_uid(self) -> str:
+        """UID of the series."""
+        return str(self.instance.SeriesInstanceUID)
+
+    @cached_property
+    def orientation(self) -> Numbers | None:
+        """ImageOrientationPatient, six numbers; None where it is missing or not two orthonormal vectors."""
+        cosines = self.floats("ImageOrientationPatient", 6)
+        if cosines is None:
+            return None
+        vectors = np.reshape(cosines, (2, 3))
+        return cosines if np.allclose(vectors @ vectors.T, np.eye(2), atol=_ORTHONORMAL_TOLERANCE) else None
+
+    @cached_property
+    def position_mm(self) -> Numbers | None:
+        """ImagePositionPatient, LPS; None where it is missing."""
+        return self.floats("ImagePositionPatient", 3)
+
+    @cached_property
+    def pixel_spacing_mm(self) -> Numbers | None:
+        """PixelSpacing (between rows, between columns); None where it is missing or not positive."""
+        spacing = self.floats("PixelSpacing", 2)
+        return spacing if spacing and min(spacing) > 0 else None
+
+    def number(self, keyword: str) -> float | None:
+        """One finite number, the first of several; None where it is missing or malformed."""
+        found = self._place_of(keyword)
+        if found is None:
+            return None
+        dataset, name = found
+        single = number(dataset, name)
+        if single is not None:
+            return single
+        values = self.values(keyword)
+        try:
+            return float(values[0]) if values else None
+        except ValueError:
+            return None
+
+    def floats(self, keyword: str, count: int) -> Numbers | None:
+        """``count`` finite numbers, or None where they are missing or malformed."""
+        found = self._place_of(keyword)
+        return None if found is None else floats(found[0], found[1], count)
+
+    def values(self, keyword: str) -> tuple[str, ...]:
+        """All values as upper-case text without blanks at the ends; empty where the attribute is missing."""
+        found = self._place_of(keyword)
+        value = found[0].get(found[1]) if found else None
+        if value is None:
+            return ()
+        several = [value] if isinstance(value, str | int | float) else list(value)
+        return tuple(text for each in several if (text := str(each).strip().upper()))
+
+    def _place_of(self, keyword: str) -> tuple[pydicom.Dataset, str] | None:
+        names = (keyword, _ENHANCED_NAMES.get(keyword, keyword))
+        for dataset in (*self.groups, self.instance):
+            for name in names:
+                if name in dataset:
+                    return dataset, name
+        return None
+
+
+def frames_of(instance: pydicom.Dataset) -> list[Frame]:
+    """The frames of an instance in stored order.
+
+    Raises ``StudyRefused``: ``TOO_LARGE``, or ``NO_GEOMETRY`` where a multi-frame object does not describe its frames.
+    """
+    if "NumberOfFrames" not in instance:
+        return [Frame(instance)]
+    count = int(number(instance, "NumberOfFrames") or 0)
+    if count > MAX_FRAMES:
+        raise StudyRefused(RefusalCode.TOO_LARGE)
+    each_frame = instance.get("PerFrameFunctionalGroupsSequence") or []
+    if count < 1 or len(each_frame) != count:
+        raise StudyRefused(RefusalCode.NO_GEOMETRY)
+    shared = tuple(_groups(next(iter(instance.get("SharedFunctionalGroupsSequence") or []), None)))
+    return [Frame(instance, index, (*_groups(item), *shared)) for index, item in enumerate(each_frame)]
+
+
+def _groups(macros: pydicom.Dataset | None) -> Iterator[pydicom.Dataset]:
+    """The one item of each functional group macro."""
+    for element in macros or ():
+        if element.VR == "SQ" and element.value:
+            yield element.value[0]
