@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.filereader import read_file_meta_info
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     EnhancedMRImageStorage,
@@ -34,7 +35,6 @@ READABLE = UNCOMPRESSED | {RLELossless, JPEGLSLossless, JPEG2000Lossless, HTJ2KL
 MR_STORAGE = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 
 MAX_SIDE = 2048
-_MONOCHROME1 = "MONOCHROME1"
 
 
 def read_instance(path: Path) -> pydicom.Dataset:
@@ -56,22 +56,19 @@ def read_instance(path: Path) -> pydicom.Dataset:
     return dataset
 
 
-def decode_frame(dataset: pydicom.Dataset) -> NDArray[np.float32]:
-    """Modality values of a single-frame instance, ``(row, column)`` float32, bright where the signal is strong.
+def stored_frame(dataset: pydicom.Dataset, index: int) -> NDArray[np.integer]:
+    """Stored values of one frame, counted from 0: ``(row, column)``, no rescale.
 
-    RescaleSlope and RescaleIntercept are applied and MONOCHROME1 is turned around.
     Raises ``StudyRefused`` with ``NO_PIXEL_DATA``, ``TOO_LARGE``, ``TRUNCATED_PIXEL_DATA``, ``UNREADABLE_DICOM``.
     """
     _check_pixel_data(dataset)
     try:
-        stored = dataset.pixel_array
+        stored: NDArray[np.integer] = pixel_array(dataset, index=index)
     except Exception as error:
         raise StudyRefused(RefusalCode.UNREADABLE_DICOM) from error
-    if stored.ndim != 2:  # a colour or multi-frame object slipped through selection
+    if stored.ndim != 2:  # a colour object slipped through selection
         raise StudyRefused(RefusalCode.NO_USABLE_SERIES)
-    slope, intercept = _rescale(dataset)
-    values = stored.astype(np.float32) * slope + intercept
-    return np.asarray(-values if dataset.get("PhotometricInterpretation") == _MONOCHROME1 else values, np.float32)
+    return stored
 
 
 def floats(dataset: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
@@ -105,13 +102,8 @@ def _check_pixel_data(dataset: pydicom.Dataset) -> None:
     rows, columns, bits = (number(dataset, keyword) or 0 for keyword in ("Rows", "Columns", "BitsAllocated"))
     if not (rows and columns and bits):
         raise StudyRefused(RefusalCode.NO_PIXEL_DATA)
-    if max(rows, columns) > MAX_SIDE or (number(dataset, "NumberOfFrames") or 1) > 1:
+    if max(rows, columns) > MAX_SIDE:
         raise StudyRefused(RefusalCode.TOO_LARGE)
-    expected = rows * columns * bits / 8
+    expected = rows * columns * bits / 8 * (number(dataset, "NumberOfFrames") or 1)
     if dataset.file_meta.TransferSyntaxUID in UNCOMPRESSED and len(dataset.PixelData) < expected:
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
-
-
-def _rescale(dataset: pydicom.Dataset) -> tuple[np.float32, np.float32]:
-    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    return np.float32(1.0 if slope is None else slope), np.float32(intercept or 0.0)

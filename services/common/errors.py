@@ -14,20 +14,33 @@ from enum import StrEnum
 
 
 class RefusalCode(StrEnum):
-    """Why a study has no findings. The value is stable: it goes into DICOM objects, logs and metrics."""
+    """Why a study has no findings, or a series was not read.
+
+    The value is stable: it goes into DICOM objects, logs and metrics.
+    """
 
     NOT_MR = "NOT_MR"
     NO_USABLE_SERIES = "NO_USABLE_SERIES"
+    LOCALIZER = "LOCALIZER"
+    DERIVED_IMAGE = "DERIVED_IMAGE"
+    MOSAIC = "MOSAIC"
+    UNSUITABLE_SEQUENCE = "UNSUITABLE_SEQUENCE"
+    OUTRANKED = "OUTRANKED"
+    OWN_RESULT = "OWN_RESULT"
     NO_GEOMETRY = "NO_GEOMETRY"
     NO_PIXEL_DATA = "NO_PIXEL_DATA"
     TRUNCATED_PIXEL_DATA = "TRUNCATED_PIXEL_DATA"
     UNREADABLE_DICOM = "UNREADABLE_DICOM"
     UNSUPPORTED_TRANSFER_SYNTAX = "UNSUPPORTED_TRANSFER_SYNTAX"
     UNEVEN_SLICES = "UNEVEN_SLICES"
+    OVERLAPPING_SLICES = "OVERLAPPING_SLICES"
+    SHEARED_SLICES = "SHEARED_SLICES"
+    MIXED_FRAME_OF_REFERENCE = "MIXED_FRAME_OF_REFERENCE"
     TOO_FEW_SLICES = "TOO_FEW_SLICES"
     NO_SIGNAL = "NO_SIGNAL"
     TOO_LARGE = "TOO_LARGE"
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
+    CONFLICTING_DUPLICATE = "CONFLICTING_DUPLICATE"
     PROCESSING_CRASHED = "PROCESSING_CRASHED"
     PROCESSING_TIMEOUT = "PROCESSING_TIMEOUT"
     MODEL_OUTPUT_INVALID = "MODEL_OUTPUT_INVALID"
@@ -37,6 +50,14 @@ ADVICE: dict[RefusalCode, str] = {
     RefusalCode.NOT_MR: "The study holds no MR images. Send the knee MR series.",
     RefusalCode.NO_USABLE_SERIES: "No series is a diagnostic sagittal, coronal or axial knee series. "
     "Send at least one complete series, not only localizers or derived images.",
+    RefusalCode.LOCALIZER: "Only localizers were sent. Send the diagnostic series.",
+    RefusalCode.DERIVED_IMAGE: "Only reformatted, projected, subtracted, computed or captured images were sent. "
+    "Send the series as they were acquired.",
+    RefusalCode.MOSAIC: "The slices are tiled into mosaics. Export the series as single slices or enhanced MR.",
+    RefusalCode.UNSUITABLE_SEQUENCE: "Only diffusion, phase, fat-only or flow images were sent. "
+    "Send proton density, T2 or T1 weighted series.",
+    RefusalCode.OUTRANKED: "Another series of the same plane suits the models better. Nothing needs to be done.",
+    RefusalCode.OWN_RESULT: "A result of this software, not a source. Nothing needs to be done.",
     RefusalCode.NO_GEOMETRY: "Image position, orientation or pixel spacing is missing. "
     "Export the series again from the scanner with its geometry attributes.",
     RefusalCode.NO_PIXEL_DATA: "The instances carry no pixel data. Send the images again from the scanner or the PACS.",
@@ -45,11 +66,18 @@ ADVICE: dict[RefusalCode, str] = {
     RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX: "The images are compressed in a way this service does not decode. "
     "Send them uncompressed, or as JPEG 2000, JPEG-LS or RLE.",
     RefusalCode.UNEVEN_SLICES: "Slices are missing or unevenly spaced. Send the complete series.",
+    RefusalCode.OVERLAPPING_SLICES: "Several slices lie at one place and nothing tells them apart. "
+    "Export the series again with its echo, time or acquisition numbers.",
+    RefusalCode.SHEARED_SLICES: "The slices are shifted against each other. Send the series as it was acquired.",
+    RefusalCode.MIXED_FRAME_OF_REFERENCE: "Slices of one series belong to different coordinate systems. "
+    "Send the series again from the scanner.",
     RefusalCode.TOO_FEW_SLICES: "The series has too few slices to be a volume. Send the complete series.",
     RefusalCode.NO_SIGNAL: "The images are constant or empty. Check the acquisition and send the study again.",
     RefusalCode.TOO_LARGE: "The study is larger than this service accepts. Send only the knee MR series.",
     RefusalCode.IDENTITY_CONFLICT: "Instances of the study disagree about the patient or study they belong to. "
     "Correct the study in the PACS and send it again.",
+    RefusalCode.CONFLICTING_DUPLICATE: "Two different images carry one SOP Instance UID. "
+    "Find out which is right and send the study again.",
     RefusalCode.PROCESSING_CRASHED: "Processing this study ended abnormally. An engineer should replay it.",
     RefusalCode.PROCESSING_TIMEOUT: "Processing this study took longer than allowed. An engineer should replay it.",
     RefusalCode.MODEL_OUTPUT_INVALID: "A model answered with values outside its contract. "

@@ -54,11 +54,16 @@ class Laterality(StrEnum):
 
 @dataclass(frozen=True)
 class Location:
-    """The slice that weighed most for a finding: ``slice_index`` counts the source series' slices from 0."""
+    """The slice that weighed most for a finding.
+
+    ``slice_index`` counts the source series' slices from 0; ``frame_number`` counts from 1 within a multi-frame
+    instance and is None for a classic one.
+    """
 
     plane: Plane
     slice_index: int
     sop_instance_uid: str
+    frame_number: int | None = None
 
 
 @dataclass(frozen=True)

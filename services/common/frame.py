@@ -30,6 +30,8 @@ _ENHANCED_NAMES = {
     "SequenceName": "PulseSequenceName",
 }
 
+_PHILIPS, _PHILIPS_SCALE_SLOPE = "Philips MR Imaging DD 001", 0x2005000E
+
 Numbers = tuple[float, ...]
 
 
@@ -43,8 +45,8 @@ class Frame:
 
     @property
     def frame_number(self) -> int | None:
-        """Number within a multi-frame instance, from 1; None for an instance that is one frame."""
-        return self.index + 1 if "NumberOfFrames" in self.instance else None
+        """Number within a multi-frame instance, from 1; None for a classic instance."""
+        return self.index + 1 if "PerFrameFunctionalGroupsSequence" in self.instance else None
 
     @property
     def sop_class_uid(self) -> str:
@@ -80,6 +82,23 @@ class Frame:
         """PixelSpacing (between rows, between columns); None where it is missing or not positive."""
         spacing = self.floats("PixelSpacing", 2)
         return spacing if spacing and min(spacing) > 0 else None
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the smallest stored value is the brightest."""
+        return self.values("PhotometricInterpretation") == ("MONOCHROME1",)
+
+    @cached_property
+    def rescale(self) -> tuple[float, float]:
+        """Slope and intercept from stored to modality values.
+
+        Philips scanners write a scale of their own beside the standard one; with both, ``value = (stored * slope +
+        intercept) / (slope * scale)`` compares between slices (Chenevert et al. 2014, Translational Oncology).
+        """
+        slope, intercept = self.number("RescaleSlope"), self.number("RescaleIntercept")
+        slope, intercept = slope or 1.0, intercept or 0.0
+        scale = _private_number(self.instance, _PHILIPS, _PHILIPS_SCALE_SLOPE)
+        return (slope, intercept) if not scale else (1.0 / scale, intercept / (slope * scale))
 
     def number(self, keyword: str) -> float | None:
         """One finite number, the first of several; None where it is missing or malformed."""
@@ -124,16 +143,25 @@ def frames_of(instance: pydicom.Dataset) -> list[Frame]:
 
     Raises ``StudyRefused``: ``TOO_LARGE``, or ``NO_GEOMETRY`` where a multi-frame object does not describe its frames.
     """
-    if "NumberOfFrames" not in instance:
+    each_frame = instance.get("PerFrameFunctionalGroupsSequence") or []
+    count = int(number(instance, "NumberOfFrames") or 0) if "NumberOfFrames" in instance else 1
+    if count == 1 and not each_frame:
         return [Frame(instance)]
-    count = int(number(instance, "NumberOfFrames") or 0)
     if count > MAX_FRAMES:
         raise StudyRefused(RefusalCode.TOO_LARGE)
-    each_frame = instance.get("PerFrameFunctionalGroupsSequence") or []
     if count < 1 or len(each_frame) != count:
         raise StudyRefused(RefusalCode.NO_GEOMETRY)
     shared = tuple(_groups(next(iter(instance.get("SharedFunctionalGroupsSequence") or []), None)))
     return [Frame(instance, index, (*_groups(item), *shared)) for index, item in enumerate(each_frame)]
+
+
+def _private_number(instance: pydicom.Dataset, creator: str, tag: int) -> float | None:
+    """A number of a private block; ``tag`` is its group and the offset in the block."""
+    try:
+        value = float(instance.private_block(tag >> 16, creator)[tag & 0xFF].value)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return value if np.isfinite(value) else None
 
 
 def _groups(macros: pydicom.Dataset | None) -> Iterator[pydicom.Dataset]:

@@ -1,4 +1,4 @@
-"""Where a series' slices lie: sorting by position, even spacing, and the side of the knee.
+"""Where a stack's slices lie: sorting by position, even spacing, and one affine for all of them.
 
 File order and InstanceNumber are never trusted; only ImagePositionPatient along the normal is.
 """
@@ -6,72 +6,71 @@ File order and InstanceNumber are never trusted; only ImagePositionPatient along
 from collections.abc import Sequence
 
 import numpy as np
-import pydicom
 
-from services.common.dicom import floats
 from services.common.errors import RefusalCode, StudyRefused
-from services.common.finding import Laterality
+from services.common.frame import Frame
 from services.common.volume import FloatArray, slice_normal, stack_affine
 
 MIN_SLICES = 3
 MAX_SPACING_DEVIATION = 0.05  # of the median distance; more means a slice is missing
-_ORTHONORMAL_TOLERANCE = 1e-3
+MAX_SHEAR = 0.05  # in-plane drift per distance; more than rounding, so the voxels are no boxes
+_ROUNDING_MM = 0.11  # between positions written with one decimal
+_SAME_PLACE_MM = 0.01
 
 
-def orientation(instance: pydicom.Dataset) -> tuple[float, ...] | None:
-    """ImageOrientationPatient as six numbers, or None where it is missing or not two orthonormal vectors."""
-    cosines = floats(instance, "ImageOrientationPatient", 6)
-    if cosines is None:
-        return None
-    vectors = np.reshape(cosines, (2, 3))
-    return cosines if np.allclose(vectors @ vectors.T, np.eye(2), atol=_ORTHONORMAL_TOLERANCE) else None
+def has_geometry(frame: Frame) -> bool:
+    """Whether the frame says where its pixels lie."""
+    return frame.orientation is not None and frame.position_mm is not None and frame.pixel_spacing_mm is not None
 
 
-def has_geometry(instance: pydicom.Dataset) -> bool:
-    """Whether the instance says where its pixels lie."""
-    spacing = floats(instance, "PixelSpacing", 2)
-    position = floats(instance, "ImagePositionPatient", 3)
-    return orientation(instance) is not None and position is not None and spacing is not None and min(spacing) > 0
+def depths_mm(frames: Sequence[Frame]) -> FloatArray:
+    """Distance of each frame along the normal of the first."""
+    positions = np.array([frame.position_mm for frame in frames], dtype=np.float64)
+    normal = slice_normal(frames[0].orientation or ())
+    return np.asarray(positions @ normal, dtype=np.float64)
 
 
-def sort_slices(instances: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """Order instances that share one orientation along their normal.
+def overlapping(frames: Sequence[Frame]) -> bool:
+    """Whether two frames lie at one place."""
+    return bool((np.diff(np.sort(depths_mm(frames))) < _SAME_PLACE_MM).any())
 
-    Raises ``StudyRefused``: ``TOO_FEW_SLICES``, or ``UNEVEN_SLICES`` where a distance is zero or deviates by more than
-    5 % of the median.
+
+def sort_slices(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+    """Order frames that share one orientation along their normal.
+
+    Raises ``StudyRefused``: ``TOO_FEW_SLICES``; ``OVERLAPPING_SLICES`` where two lie at one place; ``UNEVEN_SLICES``
+    where a distance deviates by more than 5 % of the median; ``SHEARED_SLICES`` where they drift sideways.
     """
-    if len(instances) < MIN_SLICES:
+    if len(frames) < MIN_SLICES:
         raise StudyRefused(RefusalCode.TOO_FEW_SLICES)
-    normal = slice_normal(instances[0].ImageOrientationPatient)
-    depth = np.array([np.dot(normal, np.asarray(each.ImagePositionPatient, dtype=float)) for each in instances])
+    if overlapping(frames):
+        raise StudyRefused(RefusalCode.OVERLAPPING_SLICES)
+    depth = depths_mm(frames)
     order = np.argsort(depth, kind="stable")
     gaps = np.diff(depth[order])
     median = float(np.median(gaps))
-    if median <= 0 or np.abs(gaps - median).max() > MAX_SPACING_DEVIATION * median:
+    if np.abs(gaps - median).max() > max(MAX_SPACING_DEVIATION * median, _ROUNDING_MM):
         raise StudyRefused(RefusalCode.UNEVEN_SLICES)
-    return [instances[index] for index in order]
+    ordered = tuple(frames[index] for index in order)
+    if _shear_mm(ordered) > max(MAX_SHEAR * median, _ROUNDING_MM) * (len(ordered) - 1):
+        raise StudyRefused(RefusalCode.SHEARED_SLICES)
+    return ordered
 
 
-def affine_of(slices: Sequence[pydicom.Dataset]) -> FloatArray:
-    """Affine ``(slice, row, column, 1) -> LPS mm`` of sorted instances."""
+def affine_of(slices: Sequence[Frame]) -> FloatArray:
+    """Affine ``(slice, row, column, 1) -> LPS mm`` of sorted frames that all have geometry."""
     first, last = slices[0], slices[-1]
     return stack_affine(
-        [float(value) for value in first.ImageOrientationPatient],
-        [float(value) for value in first.PixelSpacing],
-        first_position=[float(value) for value in first.ImagePositionPatient],
-        last_position=[float(value) for value in last.ImagePositionPatient],
+        first.orientation or (),
+        first.pixel_spacing_mm or (),
+        first_position=first.position_mm or (),
+        last_position=last.position_mm or (),
         slices=len(slices),
     )
 
 
-def laterality_of(instances: Sequence[pydicom.Dataset]) -> Laterality:
-    """The side all tags agree on; ``UNKNOWN`` where none speaks or two disagree."""
-    spoken = {
-        str(instance.get(keyword, "")).strip().upper()
-        for instance in instances
-        for keyword in ("Laterality", "ImageLaterality")
-    } - {""}
-    if len(spoken) == 1:
-        side = spoken.pop()
-        return Laterality(side) if side in {"R", "L"} else Laterality.UNKNOWN
-    return Laterality.UNKNOWN
+def _shear_mm(slices: Sequence[Frame]) -> float:
+    """How far the last slice lies beside the first, seen along the normal."""
+    way = np.subtract(slices[-1].position_mm or (), slices[0].position_mm or ())
+    normal = slice_normal(slices[0].orientation or ())
+    return float(np.linalg.norm(way - (way @ normal) * normal))

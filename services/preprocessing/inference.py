@@ -1,19 +1,23 @@
-"""The three models applied to one knee: segment each plane, classify, explain what was found."""
+"""The three models applied to one knee: segment each plane, settle its side, classify, explain what was found."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.finding import LABELS, Finding, Location
+from services.common.finding import LABELS, Finding, Laterality, Location, Structure
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT
 from services.common.transforms import joint_region, to_source_grid
 from services.common.triton import TritonClient
 from services.common.volume import PLANES, Plane
-from services.preprocessing.stacking import Sources, stack_planes
+from services.preprocessing.geometry import affine_of
+from services.preprocessing.laterality import segmented_side
+from services.preprocessing.stacking import Sources, as_side, stack_planes
 
 FloatArray = NDArray[np.float32]
+Segmented = tuple[dict[Plane, NDArray[np.uint8]], dict[Plane, FloatArray]]
+_ENOUGH_VOXELS = 500  # of a bone on the model's grid; fewer are noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,24 +25,29 @@ class Reading:
     """What the models say, on the source series' own grids.
 
     ``labels`` and ``saliency`` are uint8 ``(slice, row, column)`` of the source series; ``saliency`` is by finding
-    label, on the plane of that finding's location.
+    label, on the plane of that finding's location; ``sources`` are laid out for the side that was settled.
     """
 
+    sources: Sources
     findings: tuple[Finding, ...]
     labels: dict[Plane, NDArray[np.uint8]]
     confidence: dict[Plane, FloatArray]
     saliency: dict[str, NDArray[np.uint8]]
 
 
-def read_knee(triton: TritonClient, sources: Sources) -> Reading:
+def read_knee(triton: TritonClient, sources: Sources, *, settle_side: bool) -> Reading:
     """Run the models on the planes at hand.
 
+    Where nobody says which knee it is and ``settle_side`` allows it, the segmentation does: the fibula lies outside.
     Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID``.
     """
     model_labels, confidence = _segment(triton, sources)
+    if sources.laterality is Laterality.UNKNOWN and settle_side:
+        sources, model_labels, confidence = _settled(triton, sources, (model_labels, confidence))
     classified = _classify(triton, sources, model_labels)
     findings = _findings(classified, _thresholds(triton), sources)
     return Reading(
+        sources=sources,
         findings=findings,
         labels={plane: to_source_grid(labels, sources.inputs[plane].grid) for plane, labels in model_labels.items()},
         confidence=confidence,
@@ -46,7 +55,7 @@ def read_knee(triton: TritonClient, sources: Sources) -> Reading:
     )
 
 
-def _segment(triton: TritonClient, sources: Sources) -> tuple[dict[Plane, NDArray[np.uint8]], dict[Plane, FloatArray]]:
+def _segment(triton: TritonClient, sources: Sources) -> Segmented:
     """Label maps and confidences by plane; the planes travel at once so that Triton's instances share them."""
     planes = list(sources.inputs)
     with ThreadPoolExecutor(PLANE_COUNT) as threads:
@@ -55,6 +64,32 @@ def _segment(triton: TritonClient, sources: Sources) -> tuple[dict[Plane, NDArra
         )
     labels = {plane: answer["labels"] for plane, answer in zip(planes, answers, strict=True)}
     return labels, {plane: answer["confidence"] for plane, answer in zip(planes, answers, strict=True)}
+
+
+def _settled(triton: TritonClient, sources: Sources, segmented: Segmented) -> tuple[Sources, *Segmented]:
+    """The sources as the side that the fibula speaks for; a left one only where it says so on its own grid, too."""
+    side = _side(sources, segmented[0])
+    if side is not Laterality.LEFT:
+        return replace(sources, laterality=side), *segmented
+    left = as_side(sources, side)
+    again = _segment(triton, left)
+    return (left, *again) if _side(left, again[0]) is side else (sources, *segmented)
+
+
+def _side(sources: Sources, labels: dict[Plane, NDArray[np.uint8]]) -> Laterality:
+    sides = {side for plane in labels if (side := segmented_side(_centres_mm(sources, plane, labels[plane])))}
+    return sides.pop() if len(sides) == 1 else Laterality.UNKNOWN
+
+
+def _centres_mm(sources: Sources, plane: Plane, labels: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    """Centres of tibia and fibula in LPS, where enough of them is seen."""
+    affine = affine_of(sources.slices[plane]) @ sources.inputs[plane].grid.affine
+    centres = {}
+    for name, structure in (("tibia", Structure.TIBIA), ("fibula", Structure.FIBULA)):
+        voxels = np.nonzero(labels == structure)
+        if len(voxels[0]) >= _ENOUGH_VOXELS:
+            centres[name] = (affine @ [*(axis.mean() for axis in voxels), 1.0])[:3]
+    return centres
 
 
 def _classify(
@@ -89,7 +124,8 @@ def _location(share: FloatArray, seen: NDArray[np.bool_], sources: Sources) -> L
     slot, model_slice = np.unravel_index(np.argmax(np.where(seen, share, -np.inf)), share.shape)
     plane = PLANES[slot]
     index = sources.inputs[plane].grid.source_slice(int(model_slice))
-    return Location(plane, index, str(sources.slices[plane][index].SOPInstanceUID))
+    frame = sources.slices[plane][index]
+    return Location(plane, index, frame.sop_instance_uid, frame.frame_number)
 
 
 def _explain(

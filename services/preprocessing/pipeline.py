@@ -17,7 +17,6 @@ from typing import Self
 
 import pydicom
 
-from services.common.dicom import read_instance
 from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
 from services.common.finding import Finding, Laterality
 from services.common.pb import analysis_pb2 as pb
@@ -25,9 +24,12 @@ from services.common.study import Provenance
 from services.common.transforms import FIELD_OF_VIEW_MM, WINDOW_PERCENTILES
 from services.common.triton import TritonClient
 from services.common.volume import Plane
-from services.preprocessing.geometry import laterality_of
+from services.preprocessing.explanation import explain
 from services.preprocessing.inference import Reading, read_knee
-from services.preprocessing.selection import Selection, select_series
+from services.preprocessing.laterality import Side, side_of
+from services.preprocessing.reading import StudyFiles, read_study
+from services.preprocessing.rules import load_rules
+from services.preprocessing.selection import NO_SOURCE, Selection, select_series
 from services.preprocessing.settings import PreprocessingSettings
 from services.preprocessing.stacking import ModelInput, Sources, assemble, transform
 from services.preprocessing.writing import ResultObject, findings_objects, no_result_objects, store
@@ -97,6 +99,7 @@ def description(model_digests: dict[str, str]) -> pb.PipelineDescription:
         "software": SOFTWARE_VERSION,
         "field_of_view_mm": FIELD_OF_VIEW_MM,
         "window_percentiles": WINDOW_PERCENTILES,
+        "rules": load_rules(PIPELINE).text,
     }
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
     return pb.PipelineDescription(
@@ -116,13 +119,14 @@ class _Run:
 
     def analyze(self) -> Analysis:
         with self._stage("read"):
-            instances = self._read()
+            files = read_study(self.job.instances, self.job.study_instance_uid)
+            self.notes += [f"{count} files were left out: {code}" for code, count in files.left_out.items()]
         try:
-            return self._findings(instances)
+            return self._findings(files)
         except StudyRefused as refusal:
             if refusal.code == RefusalCode.MODEL_OUTPUT_INVALID:
                 raise
-            return self._no_result(instances[0], refusal.code)
+            return self._no_result(files.instances[0], refusal.code)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -131,33 +135,21 @@ class _Run:
         yield
         self.seconds[name] = round(time.perf_counter() - started, 4)
 
-    def _read(self) -> list[pydicom.Dataset]:
-        """Parse all files; unreadable ones are noted, and refuse the study only where none is left."""
-        readable, refused = [], []
-        for path in self.job.instances:
-            try:
-                readable.append(read_instance(path))
-            except StudyRefused as refusal:
-                refused.append(refusal)
-        if not readable:
-            raise refused[0]
-        if refused:
-            self.notes.append(f"{len(refused)} of {len(self.job.instances)} files were left out: {refused[0].code}")
-        return readable
-
-    def _findings(self, instances: Sequence[pydicom.Dataset]) -> Analysis:
+    def _findings(self, files: StudyFiles) -> Analysis:
         with self._stage("select"):
-            _require_one_patient(instances, self.job.study_instance_uid)
-            selection = select_series(instances)
-            laterality = laterality_of(instances)
-            self._note_selection(selection, laterality)
+            selection, side = judge(files.instances)
+            self.notes += explain(selection, side).sentences()
+            code = files.refusal or selection.refusal
+            if code:
+                raise StudyRefused(code)
         with self._stage("assemble"):
-            inputs = self._assemble(selection, mirrored=laterality == Laterality.LEFT)
-        sources = Sources({plane: selection.chosen[plane].slices for plane in inputs}, inputs, laterality)
+            inputs = self._assemble(selection, mirrored=side.laterality is Laterality.LEFT)
+        sources = Sources({plane: selection.chosen[plane].frames for plane in inputs}, inputs, side.laterality)
         with self._stage("infer"):
-            reading = read_knee(self.triton, sources)
+            reading = read_knee(self.triton, sources, settle_side=not side.conflict)
+            self._note_side(side, reading.sources.laterality)
         with self._stage("write"):
-            objects = findings_objects(sources, reading, provenance=self._provenance())
+            objects = findings_objects(reading, provenance=self._provenance())
             stored = store(objects, self.job.folder, input_digest=self.job.input_digest)
         return self._analysis(stored, reading, None)
 
@@ -169,11 +161,12 @@ class _Run:
 
     def _assemble(self, selection: Selection, *, mirrored: bool) -> dict[Plane, ModelInput]:
         """Volumes of the chosen stacks; one that can't be decoded is noted, and refuses only where none is left."""
+        self.notes += [f"missing: no usable {plane} series" for plane in selection.missing]
         inputs: dict[Plane, ModelInput] = {}
         refused = []
-        for plane, stack in selection.chosen.items():
+        for plane, candidate in selection.chosen.items():
             try:
-                inputs[plane] = transform(assemble(stack.slices), mirrored=mirrored)
+                inputs[plane] = transform(assemble(candidate.frames), mirrored=mirrored)
             except StudyRefused as refusal:
                 refused.append(refusal)
                 self.notes.append(f"the {plane} series could not be used: {refusal.code}")
@@ -181,12 +174,13 @@ class _Run:
             raise refused[0]
         return inputs
 
-    def _note_selection(self, selection: Selection, laterality: Laterality) -> None:
-        self.notes += [f"read: {stack.description}" for stack in selection.chosen.values()]
-        self.notes += [f"missing: no usable {plane} series" for plane in selection.missing]
-        self.notes += sorted({f"a series was left out: {each.code}" for each in selection.rejected})
-        if laterality == Laterality.UNKNOWN:
+    def _note_side(self, side: Side, settled: Laterality) -> None:
+        if side.conflict:
+            self.notes.append(f"side: {side.conflict}")
+        if settled is Laterality.UNKNOWN:
             self.notes.append("side unknown: medial and lateral are named as for a right knee")
+        elif side.source != "tags":
+            self.notes.append(f"side {settled} from {side.source or 'segmentation'}, no tag names it")
 
     def _provenance(self) -> Provenance:
         about = description(self.triton.model_digests())
@@ -205,9 +199,8 @@ class _Run:
         return Analysis(stored, reading.findings if reading else (), code, tuple(self.notes), dict(self.seconds))
 
 
-def _require_one_patient(instances: Sequence[pydicom.Dataset], study_instance_uid: str) -> None:
-    """Refuse a stream that mixes studies or patients: results on the wrong patient are the worst failure there is."""
-    studies = {str(each.StudyInstanceUID) for each in instances}
-    patients = {str(each.get("PatientID", "")) for each in instances}
-    if studies != {study_instance_uid} or len(patients) > 1:
-        raise StudyRefused(RefusalCode.IDENTITY_CONFLICT)
+def judge(instances: Sequence[pydicom.Dataset]) -> tuple[Selection, Side]:
+    """Which series are read and which knee it is."""
+    selection = select_series(instances, load_rules(PIPELINE))
+    frames = [frame for each in selection.candidates if each.rejected not in NO_SOURCE for frame in each.frames]
+    return selection, side_of(frames, [each.frames for each in selection.chosen.values()])

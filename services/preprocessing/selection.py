@@ -1,132 +1,194 @@
 """Which series answers each plane's question, and why the others do not.
 
-A stored series may hold several echoes or orientations, so it is first split into stacks. Every stack is either a
-candidate with a stated score or a rejection with a code; nothing is dropped in silence. Physics decides (repetition and
-echo time, fat suppression), a description never does.
+Every stack is either a candidate with a stated score or a rejection with a code; nothing is dropped in silence.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pydicom
 
-from services.common.dicom import MR_STORAGE, number
+from services.common.dicom import MR_STORAGE
 from services.common.errors import RefusalCode, StudyRefused
+from services.common.frame import Frame, frames_of
 from services.common.uids import is_result_uid
-from services.common.volume import PLANES, Plane, nearest_plane
-from services.preprocessing.geometry import has_geometry, orientation, sort_slices
+from services.common.volume import PLANES, Plane, nearest_plane, slice_normal
+from services.preprocessing.geometry import affine_of
+from services.preprocessing.physics import Physics, Weighting, physics_of
+from services.preprocessing.rules import Rules, ScoreRules
+from services.preprocessing.stacks import sorted_stack, split
 
-_NOT_DIAGNOSTIC = frozenset({"LOCALIZER", "SCOUT", "SECONDARY", "PROJECTION IMAGE", "SUBTRACTION"})
-_FAT_SUPPRESSED = frozenset({"FS", "FATSAT", "FAT_SAT", "SFS", "WE"})
-_LONG_TR_MS, _FLUID_TE_MS, _IDEAL_TE_MS = 1500.0, 25.0, 40.0
+NO_SOURCE = frozenset({RefusalCode.NOT_MR, RefusalCode.OWN_RESULT})  # what is no MR image of the scanner's at all
+
+_GREYSCALE = {"MONOCHROME1", "MONOCHROME2"}
+_ANOTHER_ORIENTATION = 0.94  # cosine of 20 degrees between the normals of two stacks
 
 # the most telling reason first, for a study in which no stack is usable
 _TELLING = (
     RefusalCode.NO_GEOMETRY,
+    RefusalCode.MIXED_FRAME_OF_REFERENCE,
     RefusalCode.UNEVEN_SLICES,
+    RefusalCode.OVERLAPPING_SLICES,
+    RefusalCode.SHEARED_SLICES,
+    RefusalCode.TOO_LARGE,
     RefusalCode.TOO_FEW_SLICES,
     RefusalCode.NO_PIXEL_DATA,
-    RefusalCode.NO_USABLE_SERIES,
+    RefusalCode.MOSAIC,
+    RefusalCode.UNSUITABLE_SEQUENCE,
+    RefusalCode.DERIVED_IMAGE,
+    RefusalCode.LOCALIZER,
+    RefusalCode.NOT_MR,
 )
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
-    """Sorted slices of one series, one echo and one orientation, and how well they suit their plane."""
+class Candidate:
+    """One stack of a study with what is known of it.
 
-    slices: tuple[pydicom.Dataset, ...]
-    plane: Plane
+    ``frames`` are in slice order where ``rejected`` is None; ``score`` is 0 for a rejected stack, ``plane`` None where
+    no orientation is known.
+    """
+
+    frames: tuple[Frame, ...]
+    plane: Plane | None
+    physics: Physics
     score: float
+    rejected: RefusalCode | None
 
     @property
-    def description(self) -> str:
-        """Plane, echo time and slice count; holds nothing of the patient."""
-        echo_time = number(self.slices[0], "EchoTime")
-        timing = "" if echo_time is None else f", echo time {echo_time:g} ms"
-        return f"{self.plane}{timing}, {len(self.slices)} slices"
+    def series_instance_uid(self) -> str:
+        """UID of the series the stack was stored in."""
+        return self.frames[0].series_instance_uid
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A stack that can't serve, and why."""
-
-    series_instance_uid: str
-    code: RefusalCode
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
-    """The best stack for each plane that has one, and all rejections."""
+    """All stacks of a study, and the best of each plane that has one."""
 
-    chosen: dict[Plane, Stack]
-    rejected: tuple[Rejected, ...]
+    candidates: tuple[Candidate, ...]
+    chosen: dict[Plane, Candidate]
 
     @property
     def missing(self) -> tuple[Plane, ...]:
         """Planes without a usable stack."""
         return tuple(plane for plane in PLANES if plane not in self.chosen)
 
+    @property
+    def refusal(self) -> RefusalCode | None:
+        """Why the study has no volume at all: the most telling of the rejections; None where it has one."""
+        if self.chosen:
+            return None
+        codes = {each.rejected for each in self.candidates}
+        return next((code for code in _TELLING if code in codes), RefusalCode.NO_USABLE_SERIES)
 
-def select_series(instances: Sequence[pydicom.Dataset]) -> Selection:
-    """Choose one stack a plane.
 
-    Raises ``StudyRefused`` where no stack is usable: ``NOT_MR`` without any MR image, else the most telling rejection.
-    """
-    images = [each for each in instances if each.SOPClassUID in MR_STORAGE and not is_result_uid(each.SOPInstanceUID)]
-    if not images:
-        raise StudyRefused(RefusalCode.NOT_MR)
-    stacks: list[Stack] = []
-    rejected: list[Rejected] = []
-    for group in _split(images):
+def select_series(instances: Sequence[pydicom.Dataset], rules: Rules) -> Selection:
+    """Judge every stack and choose the best of each plane; ``Selection.refusal`` says where there is none."""
+    frames, candidates = [], []
+    for instance in instances:
+        code = _not_an_mr_image(instance)
         try:
-            stacks.append(_stack(group))
+            frames += frames_of(instance) if code is None else []
         except StudyRefused as refusal:
-            rejected.append(Rejected(str(group[0].SeriesInstanceUID), refusal.code))
-    if not stacks:
-        codes = {each.code for each in rejected}
-        raise StudyRefused(next((code for code in _TELLING if code in codes), RefusalCode.NO_USABLE_SERIES))
-    best = {plane: max((each for each in stacks if each.plane == plane), key=_rank, default=None) for plane in PLANES}
-    return Selection({plane: stack for plane, stack in best.items() if stack}, tuple(rejected))
+            code = refusal.code
+        if code is not None:
+            candidates.append(_rejected([Frame(instance)], code, rules))
+    candidates += [_judge(group, rules) for group in split(frames)]
+    candidates = _without_broken_series(candidates, rules)
+    usable = [each for each in candidates if each.rejected is None]
+    best = {plane: max((each for each in usable if each.plane == plane), key=_rank, default=None) for plane in PLANES}
+    return Selection(tuple(candidates), {plane: each for plane, each in best.items() if each})
 
 
-def _split(images: Iterable[pydicom.Dataset]) -> list[list[pydicom.Dataset]]:
-    groups: dict[tuple[object, ...], list[pydicom.Dataset]] = defaultdict(list)
-    for image in images:
-        cosines = orientation(image)
-        direction = None if cosines is None else tuple(np.round(cosines, 2))
-        key = (image.SeriesInstanceUID, direction, number(image, "EchoTime"), image.get("Rows"), image.get("Columns"))
-        groups[key].append(image)
-    return list(groups.values())
+def score_of(plane_alignment: float, frames: Sequence[Frame], physics: Physics, score: ScoreRules) -> float:
+    """Points of a usable stack; ``plane_alignment`` is the cosine between its normal and the plane's."""
+    extent, pixel = _extent_mm(frames), max(frames[0].pixel_spacing_mm or (1.0,))
+    intermediate = physics.weighting is Weighting.PD and (physics.echo_time or 0.0) >= score.intermediate_echo
+    points = (
+        score.fluid_sensitive * physics.fluid_sensitive,
+        score.intermediate * (intermediate and not physics.fluid_sensitive),
+        score.fat_suppressed * physics.fat_suppressed,
+        score.echo_nearness / (1.0 + abs((physics.echo_time or 0.0) - score.ideal_echo) / score.ideal_echo),
+        score.coverage * min(extent / score.coverage_mm, 1.0),
+        score.alignment * plane_alignment,
+        score.resolution * min(score.resolution_mm / pixel, 1.0),
+    )
+    return round(float(sum(points)), 3)
 
 
-def _stack(group: list[pydicom.Dataset]) -> Stack:
-    first = group[0]
-    image_type = {str(value).upper() for value in first.get("ImageType") or ()}
-    if image_type & _NOT_DIAGNOSTIC or number(first, "NumberOfFrames"):
-        raise StudyRefused(RefusalCode.NO_USABLE_SERIES)
-    if not all(has_geometry(each) for each in group):
-        raise StudyRefused(RefusalCode.NO_GEOMETRY)
-    if not all("PixelData" in each and each.PixelData for each in group):
-        raise StudyRefused(RefusalCode.NO_PIXEL_DATA)
-    slices = sort_slices(group)
-    cosines = np.asarray(first.ImageOrientationPatient, dtype=float)
-    return Stack(tuple(slices), nearest_plane(cosines[3:], cosines[:3]), suitability(first))
+def _not_an_mr_image(instance: pydicom.Dataset) -> RefusalCode | None:
+    if is_result_uid(instance.SOPInstanceUID):
+        return RefusalCode.OWN_RESULT
+    return None if instance.SOPClassUID in MR_STORAGE else RefusalCode.NOT_MR
 
 
-def suitability(instance: pydicom.Dataset) -> float:
-    """Score of a sequence for findings: fluid-sensitive and fat-suppressed first, T1 last.
+def _judge(group: Sequence[Frame], rules: Rules) -> Candidate:
+    code = _ruled_out(group[0], rules)
+    if code is not None:
+        return _rejected(group, code, rules)
+    try:
+        frames = sorted_stack(group)
+    except StudyRefused as refusal:
+        return _rejected(group, refusal.code, rules)
+    normal = np.abs(slice_normal(frames[0].orientation or ()))
+    physics = physics_of(frames[0], rules)
+    score = score_of(float(normal.max()), frames, physics, rules.score)
+    return Candidate(frames, _plane(frames[0]), physics, score, None)
 
-    Public ablations on knee MRI lose most without a fluid-sensitive series and nothing without the others.
-    """
-    repetition_time, echo_time = number(instance, "RepetitionTime") or 0.0, number(instance, "EchoTime") or 0.0
-    fluid = repetition_time >= _LONG_TR_MS and echo_time >= _FLUID_TE_MS
-    options = instance.get("ScanOptions") or ()
-    spoken = {options} if isinstance(options, str) else set(options)
-    nearness = 1.0 / (1.0 + abs(echo_time - _IDEAL_TE_MS) / _IDEAL_TE_MS)
-    return 4.0 * fluid + 2.0 * bool(spoken & _FAT_SUPPRESSED) + nearness
+
+def _ruled_out(frame: Frame, rules: Rules) -> RefusalCode | None:
+    """The code of the first rule of the pipeline file that keeps the stack out."""
+    types = frame.values("ImageType")
+    for value in types:
+        if value in rules.reject.image_type:
+            return rules.reject.image_type[value]
+    if rules.reject.derived_value in types[:1] and not rules.reject.acquired & set(types):
+        return rules.reject.derived_code
+    for rule in rules.reject.attributes:
+        if rule.values & set(frame.values(rule.keyword)):
+            return rule.code
+    spoken = set(frame.values("PhotometricInterpretation"))
+    return rules.reject.derived_code if spoken and not spoken & _GREYSCALE else None
 
 
-def _rank(stack: Stack) -> tuple[float, int, str]:
-    return stack.score, len(stack.slices), str(stack.slices[0].SeriesInstanceUID)
+def _without_broken_series(candidates: Sequence[Candidate], rules: Rules) -> list[Candidate]:
+    """Reject what only shows when all stacks of a series are seen together: localizers and mixed coordinates."""
+    series: dict[str, list[Candidate]] = defaultdict(list)
+    for each in candidates:
+        series[each.series_instance_uid].append(each)
+    codes = {uid: _broken(stacks, rules) for uid, stacks in series.items()}
+    return [
+        _rejected(each.frames, code, rules)
+        if each.rejected is None and (code := codes[each.series_instance_uid])
+        else each
+        for each in candidates
+    ]
+
+
+def _broken(stacks: Sequence[Candidate], rules: Rules) -> RefusalCode | None:
+    usable = [each for each in stacks if each.rejected is None]
+    if len({each.values("FrameOfReferenceUID") for stack in usable for each in stack.frames}) > 1:
+        return RefusalCode.MIXED_FRAME_OF_REFERENCE
+    normals = np.array([slice_normal(each.frames[0].orientation or ()) for each in usable])
+    several = len(usable) > 1 and (np.abs(normals @ normals.T) < _ANOTHER_ORIENTATION).any()
+    small = all(len(each.frames) <= rules.reject.localizer_slices for each in usable)
+    return RefusalCode.LOCALIZER if several and small else None
+
+
+def _rejected(frames: Sequence[Frame], code: RefusalCode, rules: Rules) -> Candidate:
+    return Candidate(tuple(frames), _plane(frames[0]), physics_of(frames[0], rules), 0.0, code)
+
+
+def _plane(frame: Frame) -> Plane | None:
+    cosines = np.asarray(frame.orientation or (), dtype=np.float64)
+    return nearest_plane(cosines[3:], cosines[:3]) if cosines.size else None
+
+
+def _extent_mm(frames: Sequence[Frame]) -> float:
+    return float(np.linalg.norm(affine_of(frames)[:3, 0])) * len(frames)
+
+
+def _rank(candidate: Candidate) -> tuple[float, int, str]:
+    return candidate.score, len(candidate.frames), candidate.series_instance_uid

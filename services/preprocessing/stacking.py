@@ -1,15 +1,15 @@
 """From selected slices to the arrays the models take, one plane at a time and then all three together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
-from services.common.dicom import decode_frame
+from services.common.dicom import stored_frame
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import Laterality
+from services.common.frame import Frame
 from services.common.tensors import GRID, PLANE_COUNT, SLICES
 from services.common.transforms import ModelGrid, model_grid, to_model_grid, window_to_uint8
 from services.common.volume import PLANES, Plane, Volume
@@ -33,15 +33,41 @@ class ModelInput:
 class Sources:
     """The series that are analysed: sorted slices and model input by plane, and the side of the knee."""
 
-    slices: Mapping[Plane, Sequence[pydicom.Dataset]]
+    slices: Mapping[Plane, Sequence[Frame]]
     inputs: Mapping[Plane, ModelInput]
     laterality: Laterality
 
 
-def assemble(slices: Sequence[pydicom.Dataset]) -> Volume:
-    """Decode sorted slices into a volume of modality values, float32."""
-    frames = [decode_frame(each) for each in slices]
-    return Volume(np.stack(frames), affine_of(slices))
+def assemble(slices: Sequence[Frame]) -> Volume:
+    """Decode sorted slices into a volume, bright where the signal is strong.
+
+    Slices that share one rescaling keep their stored values, which differ from modality values by a positive linear map
+    only, and that the window undoes; others become modality values, float32.
+    """
+    stored = np.stack([_unpadded(each) for each in slices])
+    scales = {(each.rescale, each.inverted) for each in slices}
+    ((slope, _), inverted), *others = scales
+    if not others and slope > 0 and not inverted:
+        return Volume(stored, affine_of(slices))
+    linear = np.array([each.rescale for each in slices], dtype=np.float32)[:, :, None, None]
+    values = stored.astype(np.float32) * linear[:, 0] + linear[:, 1]
+    turned = np.array([-1.0 if each.inverted else 1.0 for each in slices], dtype=np.float32)
+    return Volume(values * turned[:, None, None], affine_of(slices))
+
+
+def _unpadded(frame: Frame) -> NDArray[np.integer]:
+    """Stored values where the padding outside the image is as dark as the darkest voxel in it."""
+    stored = stored_frame(frame.instance, frame.index)
+    padding = frame.number("PixelPaddingValue")
+    if padding is None:
+        return stored
+    limit = frame.number("PixelPaddingRangeLimit")
+    low, high = sorted((padding, padding if limit is None else limit))
+    outside = (stored >= low) & (stored <= high)
+    if not outside.any() or outside.all():
+        return stored
+    darkest = stored[~outside].max() if frame.inverted else stored[~outside].min()
+    return np.where(outside, darkest, stored)
 
 
 def transform(volume: Volume, *, mirrored: bool) -> ModelInput:
@@ -52,6 +78,16 @@ def transform(volume: Volume, *, mirrored: bool) -> ModelInput:
         raise StudyRefused(RefusalCode.NO_SIGNAL) from error
     grid = model_grid(volume, mirrored=mirrored)
     return ModelInput(source, to_model_grid(source, grid), grid)
+
+
+def as_side(sources: Sources, laterality: Laterality) -> Sources:
+    """The same series laid on the grid of a right or left knee."""
+    inputs = {}
+    for plane, each in sources.inputs.items():
+        volume = Volume(each.source, affine_of(sources.slices[plane]))
+        grid = model_grid(volume, mirrored=laterality is Laterality.LEFT)
+        inputs[plane] = ModelInput(each.source, to_model_grid(each.source, grid), grid)
+    return replace(sources, inputs=inputs, laterality=laterality)
 
 
 def stack_planes(inputs: Mapping[Plane, ModelInput]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -10,7 +10,6 @@ from services.common.errors import RefusalCode
 from services.common.study import Provenance
 from services.common.uids import result_uid
 from services.preprocessing.inference import Reading
-from services.preprocessing.stacking import Sources
 from services.results.identity import to_bytes
 from services.results.manifest import KIND as MANIFEST
 from services.results.manifest import manifest_object
@@ -31,16 +30,18 @@ class ResultObject:
     manifest: bool
 
 
-def findings_objects(sources: Sources, reading: Reading, *, provenance: Provenance) -> list[pydicom.Dataset]:
+def findings_objects(reading: Reading, *, provenance: Provenance) -> list[pydicom.Dataset]:
     """Segmentations, saliency, report and manifest of one reading."""
+    sources = reading.sources
+    slices = {plane: [frame.instance for frame in frames] for plane, frames in sources.slices.items()}
     segmented = [
-        segmentation_object(sources.slices[plane], labels, plane=plane, provenance=provenance)
+        segmentation_object(slices[plane], labels, plane=plane, provenance=provenance)
         for plane, labels in reading.labels.items()
     ]
     segmentations = [each for each in segmented if each is not None]
     overlays = [
         saliency_object(
-            sources.slices[finding.location.plane],
+            slices[finding.location.plane],
             (sources.inputs[finding.location.plane].source, reading.saliency[finding.label]),
             finding=finding,
             provenance=provenance,
@@ -49,7 +50,7 @@ def findings_objects(sources: Sources, reading: Reading, *, provenance: Provenan
         if finding.label in reading.saliency
     ]
     deciding = {
-        finding.location.sop_instance_uid: sources.slices[finding.location.plane][finding.location.slice_index]
+        finding.location.sop_instance_uid: slices[finding.location.plane][finding.location.slice_index]
         for finding in reading.findings
     }
     report = report_object(

@@ -1,34 +1,45 @@
 """Which series is read, which is not, and the code that says why."""
 
-import numpy as np
 import pytest
 
-from services.common.errors import RefusalCode, StudyRefused
-from services.common.finding import Laterality
+from services.common.errors import RefusalCode
 from services.common.uids import result_uid
 from services.common.volume import Plane
-from services.preprocessing.geometry import affine_of, laterality_of, sort_slices
-from services.preprocessing.selection import select_series
-from tests.studies import GAP_MM, series, study
+from services.preprocessing.rules import load_rules
+from services.preprocessing.selection import Selection, select_series
+from tests.studies import COSINES, enhanced, series, study
+
+CT, SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7"
+# two of three planes are in the way of a stack whose slices drift sideways or lie unevenly
+SAGITTAL_NORMAL = (-1.0, 0.0, 0.0)
 
 
-def refusal_of(instances) -> RefusalCode:
-    with pytest.raises(StudyRefused) as caught:
-        select_series(instances)
-    return caught.value.code
+def select(instances) -> Selection:
+    return select_series(instances, load_rules("knee"))
+
+
+def numbers(selection: Selection) -> dict[Plane, int]:
+    return {plane: int(each.frames[0].number("SeriesNumber")) for plane, each in selection.chosen.items()}
+
+
+def moved(instances, offsets_mm):
+    """Each instance moved by its own offset in LPS."""
+    for instance, offset in zip(instances, offsets_mm, strict=True):
+        position = [float(a) + b for a, b in zip(instance.ImagePositionPatient, offset, strict=True)]
+        instance.ImagePositionPatient = [round(value, 4) for value in position]
+    return instances
 
 
 def test_one_stack_is_chosen_for_each_plane():
     """Three complete series fill the three slots."""
-    selection = select_series(study())
+    selection = select(study())
     assert set(selection.chosen) == set(Plane)
-    assert selection.missing == ()
+    assert (selection.missing, selection.refusal) == ((), None)
 
 
 def test_a_missing_plane_is_named():
     """What is not there is said, not guessed."""
-    selection = select_series(series(Plane.SAGITTAL))
-    assert selection.missing == (Plane.CORONAL, Plane.AXIAL)
+    assert select(series(Plane.SAGITTAL)).missing == (Plane.CORONAL, Plane.AXIAL)
 
 
 def test_the_fluid_sensitive_fat_suppressed_series_wins():
@@ -36,82 +47,171 @@ def test_the_fluid_sensitive_fat_suppressed_series_wins():
     t1 = series(Plane.SAGITTAL, number=1, RepetitionTime=600, EchoTime=12, ScanOptions=None)
     plain = series(Plane.SAGITTAL, number=2, ScanOptions=None)
     suppressed = series(Plane.SAGITTAL, number=3)
-    chosen = select_series([*t1, *suppressed, *plain]).chosen[Plane.SAGITTAL]
-    assert chosen.slices[0].SeriesNumber == 3
-    assert select_series([*t1, *plain]).chosen[Plane.SAGITTAL].slices[0].SeriesNumber == 2
+    assert numbers(select([*t1, *suppressed, *plain])) == {Plane.SAGITTAL: 3}
+    assert numbers(select([*t1, *plain])) == {Plane.SAGITTAL: 2}
+
+
+def test_a_description_that_lies_changes_nothing_where_the_physics_speaks():
+    """A T1 series called PD FS stays T1, and a body part called HEAD stays in."""
+    liar = series(
+        Plane.SAGITTAL, number=1, RepetitionTime=600, EchoTime=12, ScanOptions=None, SeriesDescription="T2 TSE"
+    )
+    honest = series(Plane.SAGITTAL, number=2, BodyPartExamined="HEAD", SeriesDescription="T1")
+    assert numbers(select([*liar, *honest])) == {Plane.SAGITTAL: 2}
+
+
+def test_a_series_that_covers_the_joint_beats_a_repeated_part_of_it():
+    """Four slices repeated after motion are no substitute for the whole."""
+    part = series(Plane.SAGITTAL, slices=4, number=2)
+    whole = series(Plane.SAGITTAL, slices=24, number=1)
+    assert numbers(select([*part, *whole])) == {Plane.SAGITTAL: 1}
 
 
 def test_echoes_of_one_series_are_separate_stacks():
     """A multi-echo series is split, and the echo nearest to intermediate weighting is read."""
     echoes = [each for time in (6.3, 12.6, 37.9, 50.5) for each in series(Plane.SAGITTAL, EchoTime=time)]
-    chosen = select_series(echoes).chosen[Plane.SAGITTAL]
-    assert len(chosen.slices) == 8
-    assert {float(each.EchoTime) for each in chosen.slices} == {37.9}
+    chosen = select(echoes).chosen[Plane.SAGITTAL]
+    assert [frame.number("EchoTime") for frame in chosen.frames] == [37.9] * 8
+
+
+def test_an_enhanced_object_is_read_like_its_classic_series():
+    """The same slots, scores and slice order."""
+    classic = [series(plane, number=number) for number, plane in enumerate(Plane, start=1)]
+    several = select([enhanced(each) for each in classic])
+    single = select([each for instances in classic for each in instances])
+    assert set(several.chosen) == set(Plane)
+    for plane in Plane:
+        assert several.chosen[plane].score == single.chosen[plane].score
+        assert [f.position_mm for f in several.chosen[plane].frames] == [
+            f.position_mm for f in single.chosen[plane].frames
+        ]
+
+
+def test_stacks_of_one_enhanced_object_serve_several_planes():
+    """A multi-stack object is split by its orientation."""
+    both = [*series(Plane.SAGITTAL, slices=12), *series(Plane.CORONAL, slices=12)]
+    instance = enhanced(both)
+    for item, source in zip(instance.PerFrameFunctionalGroupsSequence, both, strict=True):
+        place = type(item)()
+        place.ImageOrientationPatient = source.ImageOrientationPatient
+        item.PlaneOrientationSequence = [place]
+    assert set(select([instance]).chosen) == {Plane.SAGITTAL, Plane.CORONAL}
 
 
 @pytest.mark.parametrize(
     ("attributes", "code"),
     [
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, RefusalCode.NO_USABLE_SERIES),
-        ({"ImageType": ["DERIVED", "SECONDARY"]}, RefusalCode.NO_USABLE_SERIES),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, RefusalCode.NOT_MR),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, RefusalCode.LOCALIZER),
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, RefusalCode.DERIVED_IMAGE),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, RefusalCode.DERIVED_IMAGE),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PROJECTION IMAGE"]}, RefusalCode.DERIVED_IMAGE),
+        ({"ImageType": ["DERIVED", "PRIMARY", "SUBTRACTION"]}, RefusalCode.DERIVED_IMAGE),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, RefusalCode.MOSAIC),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, RefusalCode.UNSUITABLE_SEQUENCE),
+        ({"ImageType": ["DERIVED", "PRIMARY", "DIXON", "FAT"]}, RefusalCode.UNSUITABLE_SEQUENCE),
+        ({"ScanningSequence": ["EP", "SE"]}, RefusalCode.UNSUITABLE_SEQUENCE),
+        ({"BurnedInAnnotation": "YES"}, RefusalCode.DERIVED_IMAGE),
+        ({"PhotometricInterpretation": "RGB"}, RefusalCode.DERIVED_IMAGE),
+        ({"SOPClassUID": CT}, RefusalCode.NOT_MR),
+        ({"SOPClassUID": SECONDARY_CAPTURE}, RefusalCode.NOT_MR),
         ({"ImageOrientationPatient": None}, RefusalCode.NO_GEOMETRY),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, RefusalCode.NO_GEOMETRY),
         ({"ImagePositionPatient": None}, RefusalCode.NO_GEOMETRY),
         ({"PixelSpacing": None}, RefusalCode.NO_GEOMETRY),
         ({"PixelSpacing": [0, 1]}, RefusalCode.NO_GEOMETRY),
         ({"PixelData": None}, RefusalCode.NO_PIXEL_DATA),
-        ({"ImagePositionPatient": [0, 0, 0]}, RefusalCode.UNEVEN_SLICES),
+        ({"ImagePositionPatient": [0, 0, 0]}, RefusalCode.OVERLAPPING_SLICES),
+        ({"SOPInstanceUID": result_uid("d", "x")}, RefusalCode.NO_USABLE_SERIES),
     ],
 )
 def test_a_study_without_a_usable_series_is_refused_by_its_most_telling_reason(attributes, code):
     """Every reason has its own code."""
-    assert refusal_of(series(Plane.SAGITTAL, **attributes)) == code
+    assert select(series(Plane.SAGITTAL, **attributes)).refusal == code
+
+
+def test_a_dixon_water_image_is_read_and_counts_as_fat_suppressed():
+    """The scanner calls it derived, yet it is what it acquired."""
+    water = series(Plane.AXIAL, ImageType=["DERIVED", "PRIMARY", "DIXON", "WATER"], ScanOptions=None)
+    chosen = select(water).chosen[Plane.AXIAL]
+    assert chosen.physics.fat_suppressed
 
 
 def test_too_few_and_missing_slices_are_refused():
     """Two slices are no volume, and a gap is never filled in silence."""
-    assert refusal_of(series(Plane.SAGITTAL, slices=2)) == RefusalCode.TOO_FEW_SLICES
+    assert select(series(Plane.SAGITTAL, slices=2)).refusal == RefusalCode.TOO_FEW_SLICES
     with_gap = series(Plane.SAGITTAL)
     del with_gap[4]
-    assert refusal_of(with_gap) == RefusalCode.UNEVEN_SLICES
+    assert select(with_gap).refusal == RefusalCode.UNEVEN_SLICES
+
+
+def test_slices_that_drift_sideways_are_refused():
+    """Sheared voxels are no boxes; drift within rounding is."""
+    drifting = moved(series(Plane.SAGITTAL), [(0, 1.5 * index, 0) for index in range(8)])
+    assert select(drifting).refusal == RefusalCode.SHEARED_SLICES
+    rounded = moved(series(Plane.SAGITTAL), [(0, 0.05 * (index % 2), 0) for index in range(8)])
+    assert select(rounded).refusal is None
+
+
+def test_slices_at_one_place_are_told_apart_by_their_time_point():
+    """Without a time point they overlap; with one they are two stacks."""
+    twice = [*series(Plane.SAGITTAL), *series(Plane.SAGITTAL)]
+    assert select(twice).refusal == RefusalCode.OVERLAPPING_SLICES
+    for index, instance in enumerate(twice):
+        instance.TemporalPositionIdentifier = 1 + index // 8
+    assert len(select(twice).chosen[Plane.SAGITTAL].frames) == 8
+
+
+def test_a_series_in_several_orientations_of_few_slices_is_a_localizer():
+    """Whatever it calls itself."""
+    scout = [*series(Plane.SAGITTAL, slices=3), *series(Plane.CORONAL, slices=3), *series(Plane.AXIAL, slices=3)]
+    for instance in scout:
+        instance.SeriesInstanceUID = scout[0].SeriesInstanceUID
+    assert select(scout).refusal == RefusalCode.LOCALIZER
+
+
+def test_a_series_in_two_frames_of_reference_is_refused():
+    """Positions in different coordinate systems can't be sorted."""
+    mixed = [*series(Plane.SAGITTAL, slices=6), *series(Plane.SAGITTAL, slices=12)[6:]]
+    for instance in mixed[6:]:
+        instance.FrameOfReferenceUID = "1.2.3.4"
+    assert select(mixed).refusal == RefusalCode.MIXED_FRAME_OF_REFERENCE
 
 
 def test_a_bad_series_does_not_take_the_good_ones_along():
     """The others are read and the rejection is kept with its code."""
-    selection = select_series([*series(Plane.SAGITTAL), *series(Plane.CORONAL, number=2, PixelSpacing=None)])
+    selection = select([*series(Plane.SAGITTAL), *series(Plane.CORONAL, number=2, PixelSpacing=None)])
     assert set(selection.chosen) == {Plane.SAGITTAL}
-    assert [each.code for each in selection.rejected] == [RefusalCode.NO_GEOMETRY]
+    assert [each.rejected for each in selection.candidates] == [None, RefusalCode.NO_GEOMETRY]
 
 
-def test_our_own_results_are_no_input():
-    """An instance under our UID root is not read, whatever it looks like."""
-    assert refusal_of(series(Plane.SAGITTAL, SOPInstanceUID=result_uid("d", "x"))) == RefusalCode.NOT_MR
+def test_a_thick_stack_of_a_three_dimensional_series_is_read():
+    """Four hundred slices are one stack."""
+    chosen = select(series(Plane.SAGITTAL, slices=400)).chosen[Plane.SAGITTAL]
+    assert len(chosen.frames) == 400
 
 
 def test_slices_are_sorted_by_position_not_by_number():
-    """A shuffled series comes back in order along its normal, with the affine that belongs to it."""
+    """A shuffled series comes back in order along its normal."""
     instances = series(Plane.AXIAL)
     shuffled = [instances[index] for index in (3, 0, 7, 1, 5, 2, 6, 4)]
-    ordered = sort_slices(shuffled)
-    assert [each.InstanceNumber for each in ordered] == list(range(1, 9))
-    affine = affine_of(ordered)
-    assert np.allclose(affine[:3, 0], [0, 0, GAP_MM])
-    assert np.allclose(affine @ [7, 0, 0, 1], [*ordered[7].ImagePositionPatient, 1])
+    chosen = select(shuffled).chosen[Plane.AXIAL]
+    assert [frame.instance.InstanceNumber for frame in chosen.frames] == list(range(1, 9))
 
 
-@pytest.mark.parametrize(
-    ("tags", "side"),
-    [
-        (("R", "R"), Laterality.RIGHT),
-        (("L", ""), Laterality.LEFT),
-        (("L", "R"), Laterality.UNKNOWN),
-        (("", ""), Laterality.UNKNOWN),
-        (("B", "B"), Laterality.UNKNOWN),
-    ],
-)
-def test_the_side_is_known_only_where_all_tags_agree(tags, side):
-    """A conflict or an unknown value is unknown, never a guess."""
-    first = series(Plane.SAGITTAL, slices=1, Laterality=tags[0])
-    second = series(Plane.CORONAL, slices=1, ImageLaterality=tags[1])
-    assert laterality_of([*first, *second]) == side
+def test_an_oblique_series_belongs_to_its_nearest_plane_and_an_aligned_one_is_preferred():
+    """Twenty degrees off is still sagittal, but costs points."""
+    tilted = [0.342, 0.9397, 0.0, 0.0, 0.0, -1.0]
+    oblique = series(Plane.SAGITTAL, number=2)
+    for index, instance in enumerate(oblique):
+        instance.ImageOrientationPatient = tilted
+        instance.ImagePositionPatient = [round(-0.9397 * 4 * index, 4), round(0.342 * 4 * index, 4), 0]
+    assert numbers(select(oblique)) == {Plane.SAGITTAL: 2}
+    assert numbers(select([*oblique, *series(Plane.SAGITTAL, number=1)])) == {Plane.SAGITTAL: 1}
+
+
+def test_orientation_that_differs_by_rounding_is_one_stack():
+    """Scanners print cosines with few digits, not always the same."""
+    instances = series(Plane.CORONAL)
+    for index, instance in enumerate(instances):
+        instance.ImageOrientationPatient = [value + 2e-4 * (index % 2) for value in COSINES[Plane.CORONAL]]
+    assert len(select(instances).chosen[Plane.CORONAL].frames) == 8

@@ -1,0 +1,101 @@
+"""The command that says what the service would read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.common.volume import Plane
+from tests.studies import enhanced, series, study, write
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.explain", str(folder), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def explained(folder: Path) -> dict:
+    return json.loads(run(folder, "--json").stdout)
+
+
+def test_every_series_has_a_slot_or_a_reason(tmp_path):
+    """Chosen, outranked and rejected series stand side by side."""
+    t1 = series(Plane.SAGITTAL, number=4, RepetitionTime=600, EchoTime=12, ScanOptions=None)
+    scout = series(Plane.AXIAL, number=5, slices=3, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write(tmp_path, [*study(Laterality="L"), *t1, *scout])
+    answer = run(tmp_path, "--json")
+    explanation = json.loads(answer.stdout)
+    assert answer.returncode == 0
+    assert (explanation["outcome"], explanation["laterality"]) == ("RESULT", "L")
+    rows = {row["series_number"]: row for row in explanation["series"]}
+    assert [rows[number]["slot"] for number in (1, 2, 3)] == ["sagittal", "coronal", "axial"]
+    assert [rows[number]["rejected"] for number in (1, 4, 5)] == [None, "OUTRANKED", "LOCALIZER"]
+    assert (rows[1]["weighting"], rows[1]["fat_suppressed"], rows[1]["slices"]) == ("PD", True, 8)
+    assert (rows[4]["weighting"], rows[4]["fat_suppressed"], rows[4]["plane"]) == ("T1", False, "sagittal")
+    assert rows[1]["score"] > rows[4]["score"]
+
+
+def test_a_refused_study_ends_with_status_3_and_its_code(tmp_path):
+    """A script can act on it."""
+    write(tmp_path, series(Plane.SAGITTAL, ImagePositionPatient=None))
+    assert run(tmp_path, "--json").returncode == 3
+    assert explained(tmp_path)["outcome"] == "NO_GEOMETRY"
+    assert "Export the series again" in run(tmp_path).stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"no dicom", "UNREADABLE_DICOM"), (None, "NOT_MR")])
+def test_a_folder_without_dicom_is_refused(tmp_path, data, code):
+    """Nothing readable, or nothing at all."""
+    if data:
+        (tmp_path / "file").write_bytes(data)
+    assert (explained(tmp_path)["outcome"], explained(tmp_path)["series"]) == (code, [])
+
+
+def test_a_series_that_serves_two_planes_has_two_rows(tmp_path):
+    """One enhanced object may hold several stacks."""
+    both = [*series(Plane.SAGITTAL, slices=12), *series(Plane.CORONAL, slices=12)]
+    instance = enhanced(both)
+    for item, source in zip(instance.PerFrameFunctionalGroupsSequence, both, strict=True):
+        place = type(item)()
+        place.ImageOrientationPatient = source.ImageOrientationPatient
+        item.PlaneOrientationSequence = [place]
+    write(tmp_path, [instance])
+    assert {row["slot"] for row in explained(tmp_path)["series"]} == {"sagittal", "coronal"}
+
+
+def test_nothing_of_the_patient_is_printed(tmp_path):
+    """The table may be pasted into a ticket."""
+    write(tmp_path, study())
+    text = run(tmp_path).stdout + run(tmp_path, "--json").stdout
+    assert "Canary" not in text
+    assert "CANARY" not in text
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real test data is not on this machine")
+@pytest.mark.parametrize(
+    ("folder", "outcome", "rows"),
+    [
+        ("knee_mese_ge3t", "RESULT", {8: ("sagittal", "PD", 24, "sagittal")}),
+        ("vendors/siemens_classic", "RESULT", {4: ("sagittal", "FLAIR", 4, "sagittal")}),
+        ("vendors/ge_implicit", "RESULT", {4: ("sagittal", "T1", 4, "sagittal")}),
+        ("vendors/philips_classic", "RESULT", {401: ("coronal", "FLAIR", 4, "coronal")}),
+        ("vendors/rle", "RESULT", {4: ("sagittal", "FLAIR", 4, "sagittal")}),
+        ("vendors/jpegls", "RESULT", {4: ("sagittal", "FLAIR", 4, "sagittal")}),
+        ("vendors/non_isotropic", "DERIVED_IMAGE", {201: ("axial", "T1", 4, None)}),
+        (
+            "vendors/canon",
+            "UNSUITABLE_SEQUENCE",
+            {5000: ("axial", "T2", 40, None), 10000: ("sagittal", "T2", 6, None)},
+        ),
+    ],
+)
+def test_real_series_of_five_vendors_are_understood(folder, outcome, rows):
+    """Multi-echo Big Endian, implicit VR, RLE, JPEG-LS, an enhanced object of 520 frames."""
+    explanation = explained(SHARED / folder)
+    assert explanation["outcome"] == outcome
+    found = {r["series_number"]: (r["plane"], r["weighting"], r["slices"], r["slot"]) for r in explanation["series"]}
+    assert found == rows
