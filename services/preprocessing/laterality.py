@@ -13,6 +13,7 @@ from services.preprocessing.geometry import affine_of
 
 # a knee this far from the scanner's middle plane is not the other knee; nearer, the patient may lie off centre
 BESIDE_THE_MIDDLE_MM = 40.0
+_FIBULA_BESIDE_TIBIA_MM = 12.0  # its head lies 25 mm out; less is a wrong segmentation
 _TAGS = ("Laterality", "ImageLaterality")
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "StudyDescription", "PerformedProcedureStepDescription")
 _SPOKEN = {
@@ -33,8 +34,8 @@ class Side:
 def side_of(frames: Sequence[Frame], stacks: Iterable[Sequence[Frame]]) -> Side:
     """The side of a study.
 
-    ``frames`` are all MR frames; ``stacks`` those that are read, whose place decides where no tag speaks. Tags that
-    disagree, with each other or with a description, leave the side unknown.
+    ``frames`` are one of every MR stack; ``stacks`` those that are read, whose place decides where no tag speaks. Tags
+    that disagree, with each other or with a description, leave the side unknown.
     """
     tagged = _tagged(frames)
     described = _described(frames)
@@ -56,9 +57,6 @@ def segmented_side(centres_mm: Mapping[str, FloatArray]) -> Laterality | None:
     if abs(outwards) < _FIBULA_BESIDE_TIBIA_MM:
         return None
     return Laterality.LEFT if outwards > 0 else Laterality.RIGHT
-
-
-_FIBULA_BESIDE_TIBIA_MM = 12.0
 
 
 def _tagged(frames: Sequence[Frame]) -> set[Laterality]:

@@ -202,5 +202,5 @@ class _Run:
 def judge(instances: Sequence[pydicom.Dataset]) -> tuple[Selection, Side]:
     """Which series are read and which knee it is."""
     selection = select_series(instances, load_rules(PIPELINE))
-    frames = [frame for each in selection.candidates if each.rejected not in NO_SOURCE for frame in each.frames]
+    frames = [each.frames[0] for each in selection.candidates if each.rejected not in NO_SOURCE]
     return selection, side_of(frames, [each.frames for each in selection.chosen.values()])

@@ -22,6 +22,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     positive: tuple[str, ...] = ("ACL",)
     requests: list[str] = field(default_factory=list)
+    fibula_at_column: int | None = None  # where the segmentation sees a fibula beside a tibia, in coronal volumes
     broken: str = ""  # model whose outputs are cut short
     delay_seconds: float = 0.0
 

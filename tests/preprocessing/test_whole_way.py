@@ -1,0 +1,108 @@
+"""An asymmetric phantom goes in as DICOM and its segmentation comes back on the right voxels.
+
+Three balls of different size lie to the patient's left, to the head and to the front. The fake segmentation network
+calls bright voxels femur, so the object that comes back must show the balls where the patient has them, whatever way
+the slices were cut, ordered and stored.
+"""
+
+import numpy as np
+import pydicom
+import pytest
+
+from services.common.volume import Plane
+from tests.preprocessing.live_service import files_of, objects_of, requests, run
+from tests.studies import COLUMNS, COSINES, ROWS, series
+
+# centre in LPS mm and radius: left, head, front
+BALLS = (((22.0, 2.0, -3.0), 17.0), ((-8.0, 3.0, 36.0), 14.0), ((2.0, -35.0, 4.0), 11.0))
+SLICES, GAP_MM = 26, 3.5
+
+
+def inside(points: np.ndarray) -> np.ndarray:
+    """Which points ``(..., 3)`` lie in a ball."""
+    return np.any([np.linalg.norm(points - centre, axis=-1) < radius for centre, radius in BALLS], axis=0)
+
+
+def turned(plane: Plane, degrees: float) -> np.ndarray:
+    """Row and column cosines of a plane, tilted about two axes."""
+    a, b = np.deg2rad(degrees), np.deg2rad(degrees / 2)
+    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return np.reshape(COSINES[plane], (2, 3)) @ (about_z @ about_x).T
+
+
+def voxel_positions(position, cosines, spacing) -> np.ndarray:
+    """LPS of every pixel of one slice, ``(row, column, 3)``."""
+    rows, columns = np.mgrid[:ROWS, :COLUMNS]
+    return position + cosines[0] * spacing[1] * columns[..., None] + cosines[1] * spacing[0] * rows[..., None]
+
+
+def phantom(cosines: np.ndarray, spacing=(2.0, 2.0), **attributes) -> list[pydicom.Dataset]:
+    """A series through the balls, its middle in the middle of the patient."""
+    instances = series(Plane.SAGITTAL, slices=SLICES, PixelSpacing=list(spacing), **attributes)
+    normal = np.cross(*cosines)
+    corner = -cosines[0] * spacing[1] * (COLUMNS - 1) / 2 - cosines[1] * spacing[0] * (ROWS - 1) / 2
+    for index, instance in enumerate(instances):
+        position = corner + normal * GAP_MM * (index - (SLICES - 1) / 2)
+        instance.ImageOrientationPatient = [round(float(value), 8) for value in cosines.ravel()]
+        instance.ImagePositionPatient = [round(float(value), 6) for value in position]
+        noise = np.random.default_rng(index).integers(0, 60, (ROWS, COLUMNS))
+        pixels = noise + 900 * inside(voxel_positions(position, cosines, spacing))
+        instance.PixelData = pixels.astype(np.uint16).tobytes()
+    return instances
+
+
+def overlap(segmentation: pydicom.Dataset) -> float:
+    """Dice of the object's voxels with the balls, each voxel at the place the object itself gives it."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    cosines = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3)).astype(float)
+    spacing = [float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing]
+    masks = segmentation.pixel_array.reshape(-1, ROWS, COLUMNS)
+    both = total = 0
+    for mask, item in zip(masks, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        place = np.array(item.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        truth = inside(voxel_positions(place, cosines, spacing))
+        both += 2 * np.count_nonzero(truth & (mask == 1))
+        total += np.count_nonzero(truth) + np.count_nonzero(mask)
+    return both / total
+
+
+def flipped(cosines: np.ndarray, *signs: int) -> np.ndarray:
+    return cosines * np.array(signs)[:, None]
+
+
+CUTS = {
+    **{str(plane): turned(plane, 0) for plane in Plane},
+    **{f"oblique {plane}": turned(plane, 24) for plane in Plane},
+    "rows upside down": flipped(turned(Plane.SAGITTAL, 0), 1, -1),
+    "columns from the back": flipped(turned(Plane.SAGITTAL, 8), -1, 1),
+    "rows and columns exchanged": turned(Plane.CORONAL, 0)[::-1],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_the_segmentation_lies_on_the_balls(tmp_path, cut):
+    """Sagittal, coronal, axial, oblique, mirrored and transposed slices."""
+    (segmentation,) = segmentations(tmp_path, phantom(CUTS[cut]))
+    assert overlap(segmentation) > 0.93
+
+
+@pytest.mark.parametrize("attributes", [{"Laterality": "L"}, {"spacing": (1.6, 2.2)}], ids=["left knee", "oblong"])
+def test_side_and_pixel_shape_do_not_matter(tmp_path, attributes):
+    """A left knee is mirrored for the model and back; pixels need not be square."""
+    (segmentation,) = segmentations(tmp_path, phantom(turned(Plane.CORONAL, 15), **attributes))
+    assert overlap(segmentation) > 0.93
+
+
+def test_files_in_any_order_give_the_same_segmentation(tmp_path):
+    """Shuffled and reversed instances are the same series."""
+    instances = phantom(turned(Plane.AXIAL, 10))
+    (one,) = segmentations(tmp_path, instances)
+    (other,) = segmentations(tmp_path, instances[::-1])
+    assert one.PixelData == other.PixelData
+    assert overlap(one) > 0.93
+
+
+def segmentations(folder, instances) -> list[pydicom.Dataset]:
+    results = objects_of(run(folder, requests(files_of(instances))))
+    return [each for each in results.values() if each.Modality == "SEG"]
