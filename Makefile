@@ -1,9 +1,10 @@
 # Articula. Every target does its own set-up; state lives under build/.
 PYTHON := .venv/bin/python
 DICOM ?=
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down check models clean
+.PHONY: help demo test faults up down check models clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +14,9 @@ demo: install ## Send a knee study through the whole system and show its result 
 
 test: install check ## Check the code and run all tests
 	@$(PYTHON) -m pytest -q
+
+faults: install ## Break every part of the real system, thousands of studies long, and say what came of it (SEED=1 replays)
+	@$(PYTHON) -m tests.faults --studies 3000 --faults 500 --seed $(SEED)
 
 up: install ## Start Orthanc, Triton and the services, and leave them running
 	@$(PYTHON) -m tools.stack up
