@@ -49,6 +49,7 @@ class Job:
     input_digest: str
     folder: Path
     instances: tuple[Path, ...]
+    priority: pb.Priority = pb.PRIORITY_ROUTINE
 
 
 @dataclass(frozen=True)

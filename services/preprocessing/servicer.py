@@ -97,7 +97,8 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
             else:
                 message = "the stream ended without an end of study"
                 raise StreamInvalid(message)
-            job = Job(header.study_instance_uid, header.input_digest, intake.folder, intake.finish(request.end))
+            files = intake.finish(request.end)
+            job = Job(header.study_instance_uid, header.input_digest, intake.folder, files, header.priority)
             async for response in self._work(job):
                 yield response
 

@@ -17,6 +17,7 @@ class PreprocessingSettings(ServiceSettings):
     spool: Path = Field(default=Path("build/spool"), description="Folder for studies in work; emptied at start.")
     workers: int = Field(default=2, ge=1, description="Worker processes; each has one study at a time.")
     max_studies: int = Field(default=8, ge=1, description="Studies admitted at once; more are told to come back.")
+    urgent_places: int = Field(default=2, ge=0, description="More places, for STAT studies alone.")
     max_study_bytes: int = Field(default=2 * 1024**3, description="Largest study, in bytes; also bounds the spool.")
     max_instances: int = Field(default=5000, description="Most instances a study may have.")
     study_seconds: float = Field(default=300.0, description="Wall clock a worker has for one study; then it is killed.")

@@ -21,6 +21,7 @@ from services.common.errors import ArticulaError, RefusalCode, StudyRefused
 from services.common.telemetry import bind_study, configure_logging
 from services.preprocessing.pipeline import Analysis, Job, Pipeline
 from services.preprocessing.settings import PreprocessingSettings
+from services.preprocessing.turns import Turns
 
 OnProgress = Callable[[str, int, int], None]
 _SPAWN = multiprocessing.get_context("spawn")  # fork and gRPC don't mix
@@ -77,18 +78,18 @@ class Worker:
 
 
 class WorkerPool:
-    """A fixed number of workers behind one queue. Used from one event loop only."""
+    """A fixed number of workers, each of which goes to whose turn it is. Used from one event loop only."""
 
     def __init__(self, settings: PreprocessingSettings) -> None:
         self._settings = settings
-        self._idle: asyncio.Queue[Worker] = asyncio.Queue()
+        self._turns: Turns[Worker] = Turns()
         self._workers: set[Worker] = set()
         for _ in range(settings.workers):
             self._add()
 
     async def run(self, job: Job, on_progress: OnProgress) -> Analysis:
-        """Run a job on the next idle worker; cancelling this call kills that worker and so stops the work."""
-        worker = await self._idle.get()
+        """Run a job once a worker is free for it; cancelling this call kills that worker and so stops the work."""
+        worker = await self._turns.take(job.priority)
         loop = asyncio.get_running_loop()
 
         def forward(stage: str, done: int, total: int) -> None:
@@ -111,13 +112,13 @@ class WorkerPool:
     def _add(self) -> None:
         worker = Worker(self._settings)
         self._workers.add(worker)
-        self._idle.put_nowait(worker)
+        self._turns.give(worker)
 
     def _release(self, worker: Worker) -> None:
         if worker not in self._workers:
             return  # the pool was closed meanwhile
         if worker.alive:
-            self._idle.put_nowait(worker)
+            self._turns.give(worker)
             return
         log.warning("worker replaced")
         self._workers.discard(worker)

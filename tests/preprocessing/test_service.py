@@ -176,6 +176,25 @@ def test_admission_is_bounded(tmp_path):
     assert after[-1].summary.outcome == pb.OUTCOME_FINDINGS
 
 
+def test_a_full_house_keeps_no_urgent_study_out(tmp_path):
+    """Routine studies are told to come back, a STAT study has places of its own."""
+
+    async def once():
+        with fake_triton(FakeTriton()) as target:
+            async with service(tmp_path, target, max_studies=1, urgent_places=1) as stub:
+                first = stub.Analyze(timeout=SECONDS)
+                await first.write(requests(files_of(study()))[0])
+                await first.read()
+                urgent = await analyze(stub, requests(files_of(study()), priority=pb.PRIORITY_STAT))
+                routine = await analyze(stub, requests(files_of(study()), priority=pb.PRIORITY_ROUTINE))
+                first.cancel()
+                return urgent, routine
+
+    urgent, routine = asyncio.run(once())
+    assert urgent[-1].summary.outcome == pb.OUTCOME_FINDINGS
+    assert routine[-1].rejection.code == "BUSY"
+
+
 def test_a_killed_worker_costs_only_its_own_study(tmp_path):
     """Kill -9 in the middle of a study is a coded rejection; the next study finds a new worker."""
 
