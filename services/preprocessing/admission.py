@@ -1,8 +1,8 @@
 """Admission control: what is let in is bounded, what is not is told when to come back.
 
 The bound on memory and disk follows from it: at most ``max_studies + urgent_places`` studies of at most
-``max_study_bytes`` lie in the spool, and only as many as there are workers are in memory. The urgent places are STAT
-studies' alone, so a full house never keeps one out.
+``max_study_bytes`` lie in the spool, and only as many as there are workers are in memory. The urgent places are for
+STAT studies alone, so a full house never keeps one out.
 """
 
 from collections.abc import Iterator

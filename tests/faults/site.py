@@ -51,6 +51,14 @@ class Minded:
             )
         self.starts += 1
 
+    @property
+    def broken(self) -> bool:
+        """Whether it ended, or, as Triton does, lives on with a dead backend process."""
+        ended = self.process is not None and self.process.poll() is not None
+        return ended or (
+            self.process is not None and self.name == "triton" and probes._has_dead_child(self.process.pid)
+        )
+
     def kill_group(self) -> None:
         """End it and everything it started."""
         if self.process:
@@ -73,10 +81,10 @@ class Site:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def mind(self) -> None:
-        """Start again what has ended, until the site stops."""
+        """Start again what has ended or lost a part, until the site stops."""
         while not self._stopping.wait(0.2):
             for each in self.minded.values():
-                if each.process is not None and each.process.poll() is not None and not self._stopping.is_set():
+                if each.broken and not self._stopping.is_set():
                     each.kill_group()
                     each.start()
 
