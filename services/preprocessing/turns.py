@@ -1,7 +1,7 @@
 """Whose turn it is: urgent studies first, but nobody waits for ever.
 
-A study that waits has a due time: its arrival plus the patience of its priority. The earliest due time goes first. So an
-urgent study overtakes every routine one that came within the last minutes, and a routine one that has waited for longer
+A study that waits has a due time: its arrival plus the patience of its priority. The earliest due time goes first. So
+an urgent study overtakes every routine one that came in the last minutes, and a routine one that waited longer
 overtakes newcomers of any kind. No clock but the monotonic one is asked.
 """
 
