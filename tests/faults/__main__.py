@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.faults.campaign import Size, run
+from tests.faults.safeguards import check
 
 REPORT = Path("build/faults/report.json")
 
@@ -21,9 +22,13 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, help="where the site keeps its state and logs; a temporary one otherwise"
     )
+    parser.add_argument("--check", action="store_true", help="break each safeguard and see whether the oracle notices")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="articula-faults-")) / "site"
     console = Console()
+    if options.check:
+        folder.mkdir(parents=True)
+        return 0 if all(check(folder, console).values()) else 1
     campaign = run(Size(options.studies, options.faults, options.seed), folder, console)
     campaign.write(REPORT)
     console.print(campaign.table())

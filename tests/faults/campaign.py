@@ -31,6 +31,9 @@ class Size:
     seed: int
     compare: int = 100
     pause_seconds: float = 2.0
+    settle_seconds: float = SETTLE_SECONDS
+    kinds: tuple[Kind, ...] = KINDS
+    sabotage: str = ""
 
 
 @dataclass
@@ -82,7 +85,7 @@ class Campaign:
 def run(size: Size, folder: Path, console: Console) -> Campaign:
     """Run a campaign in a fresh folder."""
     campaign = Campaign(size)
-    with running_site(folder, size.seed) as site, Progress(console=console, transient=True) as progress:
+    with running_site(folder, size.seed, size.sabotage) as site, Progress(console=console, transient=True) as progress:
         log = SenderLog()
         bar = progress.add_task("faults", total=size.faults)
         deadline = time.monotonic() + 60 + 30 * size.faults + 5 * size.studies
@@ -95,7 +98,7 @@ def run(size: Size, folder: Path, console: Console) -> Campaign:
             sender.join()
         site.heal()
         studies = [make_study(size.seed, number) for number in range(size.studies)]
-        campaign.settle_seconds = _settle(site, studies, progress)
+        campaign.settle_seconds = _settle(site, studies, size.settle_seconds, progress)
         campaign.verdict = Oracle(site).judge(studies, compare=size.compare)
     return campaign
 
@@ -114,9 +117,9 @@ def _start_senders(site: Site, log: SenderLog, size: Size, deadline: float) -> l
 def drawn(size: Size) -> list[Kind]:
     """Every kind at least once where there are faults enough, the rest by weight; in seeded order."""
     rng = random.Random(size.seed)
-    once = list(KINDS)
+    once = list(size.kinds)
     rng.shuffle(once)
-    more = rng.choices(KINDS, [kind.weight for kind in KINDS], k=max(size.faults - len(once), 0))
+    more = rng.choices(size.kinds, [kind.weight for kind in size.kinds], k=max(size.faults - len(once), 0))
     drawn = [*once, *more][: size.faults]
     rng.shuffle(drawn)
     return drawn
@@ -130,12 +133,12 @@ def _strike(site: Site, kind: Kind, campaign: Campaign) -> None:
     campaign.recovery_seconds.setdefault(kind.name, []).append(seconds)
 
 
-def _settle(site: Site, studies, progress: Progress) -> float:
+def _settle(site: Site, studies, bound: float, progress: Progress) -> float:
     """Wait until every study has ended, or the bound is over; seconds it took."""
     oracle, started = Oracle(site), time.monotonic()
     bar = progress.add_task("studies", total=len(studies))
     waiting = list(studies)
-    while waiting and time.monotonic() - started < SETTLE_SECONDS:
+    while waiting and time.monotonic() - started < bound:
         waiting = oracle.unfinished(waiting)
         progress.update(bar, completed=len(studies) - len(waiting))
         time.sleep(0.5)

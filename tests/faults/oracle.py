@@ -4,6 +4,7 @@ It shares no code with the forwarder. An answer it has no right to expect is ask
 after all faults are healed: the same files must give the same bytes.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -24,7 +25,7 @@ from tests.faults.site import Site
 KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
 FINAL = {"done", "no_result", "failed"}
 # a poisoned file leaves a gap in its series; whether another series is left depends on the study
-_OUTCOMES = {Delivery.BROKEN: {"no_result"}, Delivery.POISONED: {"done", "no_result"}}
+_OUTCOMES = {Delivery.BROKEN: {"no_result"}, Delivery.POISONED: {"done", "no_result"}, Delivery.DEADLY: {"failed"}}
 _CHUNK = 1024 * 1024
 
 
@@ -72,7 +73,11 @@ class Oracle:
         if not self._finished(study):
             verdict.lost.append(study.number)
             return
+        if self._status(study)["state"] not in _OUTCOMES.get(study.delivery, {"done"}):
+            verdict.wrong_outcome.append(study.number)
         results = self._results(study)
+        if not results and study.delivery is Delivery.DEADLY:
+            return
         manifests = [each for each in results.values() if each.SOPClassUID == KEY_OBJECT]
         current = [each for each in manifests if self._is_current(each, study)]
         expected = 2 if study.delivery is Delivery.LATE else 1  # what came late superseded what was there
@@ -83,8 +88,6 @@ class Oracle:
             verdict.partial.append(study.number)
         if any((each.StudyInstanceUID, each.PatientID) != _identity(study) for each in results.values()):
             verdict.wrong_patient.append(study.number)
-        if self._status(study)["state"] not in _OUTCOMES.get(study.delivery, {"done"}):
-            verdict.wrong_outcome.append(study.number)
         if compare and current:
             verdict.compared += 1
             fresh = self._analyze(study, str(self._status(study)["input_digest"]))
@@ -163,7 +166,16 @@ class Oracle:
         named = [str(path.name) for path in places if path.is_file() and _holds(path, CANARY.encode())]
         time.sleep(1)
         left = [f"spool/{path.name}" for path in (self._site.folder / "spool").iterdir()]
-        return named + left
+        return named + left + self._orphans()
+
+    def _orphans(self) -> list[str]:
+        """Forwarders of this site beyond the one that its Orthanc started."""
+        ledger, found = str(self._site.ledger).encode(), 0
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                belongs = ledger in (place / "environ").read_bytes()
+                found += belongs and b"services.forwarder" in (place / "cmdline").read_bytes()
+        return [f"{found} forwarders"] if found != 1 else []
 
 
 def _identity(study: SentStudy) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 
 from services.common.volume import Plane
+from tests.faults.sabotaged import DEADLY_MARK
 from tests.faults.site import Site
 from tests.studies import COLUMNS, ROWS, part10, series
 
@@ -27,10 +28,11 @@ class Delivery(StrEnum):
     LATE = "late"  # its last series comes after a pause
     BROKEN = "broken"  # no series can be read
     POISONED = "poisoned"  # one file is no image
+    DEADLY = "deadly"  # one file kills whoever reads it
 
 
 _WEIGHTS = {Delivery.WHOLE: 8, Delivery.SHUFFLED: 3, Delivery.DOUBLED: 3, Delivery.LATE: 2}
-_WEIGHTS |= {Delivery.BROKEN: 1, Delivery.POISONED: 1}
+_WEIGHTS |= {Delivery.BROKEN: 1, Delivery.POISONED: 1, Delivery.DEADLY: 1}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def make_study(seed: int, number: int) -> SentStudy:
     if delivery is Delivery.BROKEN:
         for each in instances:
             del each.ImagePositionPatient
+    if delivery is Delivery.DEADLY:
+        instances[0].ImageComments = DEADLY_MARK.decode()
     files = [part10(each) for each in instances]
     if delivery is Delivery.POISONED:
         files[rng.randrange(len(files))] = part10(_poison(instances[0], uid))

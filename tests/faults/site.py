@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from tests.faults.proxy import Proxy, ProxyLoop, Trouble
+from tests.faults.sabotaged import VARIABLE
 from tests.faults.tiny_models import build_repository
 from tools.stack import plan, probes
 from tools.stack.orthanc_config import ROOT, orthanc_configuration
@@ -148,8 +149,8 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, seed: int) -> Iterator[Site]:
-    """A site whose parts all work."""
+def running_site(folder: Path, seed: int, sabotage: str = "") -> Iterator[Site]:
+    """A site whose parts all work, but for the safeguard that is broken on purpose."""
     folder.mkdir(parents=True)
     for name in ("spool", "orthanc/storage", "orthanc/temporary", "logs"):
         (folder / name).mkdir(parents=True)
@@ -166,7 +167,7 @@ def running_site(folder: Path, seed: int) -> Iterator[Site]:
             folder=folder,
             rng=rng,
             state=_state(ports),
-            minded=_processes(folder, repository, ports, proxies),
+            minded=_processes(folder, repository, ports, proxies, sabotage),
             proxies=proxies,
             loop=loop,
             ledger=folder / "orthanc" / "ledger.sqlite",
@@ -193,7 +194,7 @@ def _state(ports: Mapping[str, int]) -> StackState:
 
 
 def _processes(
-    folder: Path, repository: Path, ports: Mapping[str, int], proxies: Mapping[str, Proxy]
+    folder: Path, repository: Path, ports: Mapping[str, int], proxies: Mapping[str, Proxy], sabotage: str
 ) -> dict[str, Minded]:
     server = triton_command(repository, grpc_port=ports["triton"], metrics_port=ports["triton-metrics"])
     configuration = orthanc_configuration(
@@ -205,6 +206,7 @@ def _processes(
     )
     configuration["Articula"] |= {
         "OrthancUrl": f"http://127.0.0.1:{proxies['archive'].port}",
+        "Python": str(_interpreter(folder)),
         "QuietSeconds": 1,
         "SweepSeconds": 0.5,
     }
@@ -212,6 +214,7 @@ def _processes(
     path.write_text(json.dumps(configuration))
     preprocessing = {
         **os.environ,
+        VARIABLE: sabotage,
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -223,15 +226,28 @@ def _processes(
         "ARTICULA_DRAIN_SECONDS": "5",
     }
     orthanc = {**os.environ, "TCP_NODELAY": "1", "TZ": "UTC", "PATH": f"{os.environ['PATH']}:/usr/sbin"}
-    orthanc |= {"ARTICULA_REST_SECONDS": "5", "ARTICULA_STUDY_SECONDS": "30", "ARTICULA_AUDIT_SECONDS": "20"}
+    orthanc |= {
+        VARIABLE: sabotage,
+        "ARTICULA_REST_SECONDS": "5",
+        "ARTICULA_STUDY_SECONDS": "30",
+        "ARTICULA_AUDIT_SECONDS": "20",
+    }
     logs = folder / "logs"
     return {
         "triton": Minded("triton", server.command, server.environment, logs / "triton.log", server.prepare),
         "preprocessing": Minded(
             "preprocessing",
-            [sys.executable, "-m", "services.preprocessing"],
+            [sys.executable, "-m", "tests.faults.sabotaged", "-m", "services.preprocessing"],
             preprocessing,
             logs / "preprocessing.log",
         ),
         "orthanc": Minded("orthanc", ["Orthanc", str(path)], orthanc, logs / "orthanc.log"),
     }
+
+
+def _interpreter(folder: Path) -> Path:
+    """What the plugin takes for Python: our interpreter, which runs the forwarder as this harness wants it."""
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.faults.sabotaged "$@"\n')
+    path.chmod(0o755)
+    return path

@@ -1,0 +1,205 @@
+"""One of our services with a safeguard broken on purpose: ``python -m tests.faults.sabotaged -m services.forwarder``.
+
+The environment variable ``FAULTS_SABOTAGE`` names the safeguard; without it the service is as it is, but for one thing:
+a study that carries the deadly mark kills its worker, as a decoder with a defect would. Spawned workers import this
+module again, so they are broken, too.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from services.forwarder import __main__ as forwarder
+from services.forwarder import dispatch, inputs, ledger, store, sweep
+from services.forwarder.archive import Archive
+from services.preprocessing import __main__ as preprocessing
+from services.preprocessing import pipeline, spool, worker
+from services.results import identity
+
+DEADLY_MARK = b"DEADLY-MARK"
+VARIABLE = "FAULTS_SABOTAGE"
+
+
+def _no_sweep() -> None:
+    """Every version of a study is looked at once, as if its event were the only chance."""
+    seen: set[tuple[str, str]] = set()
+    studies = Archive.studies
+
+    async def once(self):
+        fresh = [each for each in await studies(self) if (each.study_id, each.version) not in seen]
+        seen.update((each.study_id, each.version) for each in fresh)
+        return fresh
+
+    Archive.studies = once
+
+
+def _manifest_first() -> None:
+    """The commit is stored before what it commits, and slowly."""
+    original = Archive.store
+
+    async def slow(self, *arguments, **options):
+        await original(self, *arguments, **options)
+        await asyncio.sleep(0.4)
+
+    Archive.store = slow
+    order = store.store_result_set
+
+    async def reverse(archive, results, study_id, *, unchanged):
+        return await order(
+            archive, replace(results, objects=tuple(reversed(results.objects))), study_id, unchanged=unchanged
+        )
+
+    dispatch.store_result_set = reverse
+
+
+def _clock_in_uids() -> None:
+    """UIDs of all objects but the manifest depend on the time."""
+    original = identity.result_uid
+    identity.result_uid = lambda digest, kind, index=0: original(
+        digest, kind if kind.startswith("manifest") else f"{kind}{time.time_ns()}", index
+    )
+
+
+def _attempts_unwritten() -> None:
+    """An attempt leaves no trace before it begins."""
+    ledger.Ledger.begin = lambda *_: 1
+
+
+def _no_quiet_time() -> None:
+    """A study is sent as soon as it is seen."""
+    sweep.Sweep._quiet = lambda *_: True
+
+
+def _trouble_counts() -> None:
+    """Trouble of the service counts against the study."""
+    ledger.Ledger.forgive = lambda *_: None
+
+
+def _no_retry() -> None:
+    """The first trouble is the last word."""
+
+    async def refuse(self, work, error, attempts):
+        del error
+        await self._refuse(work, dispatch.StudyRefused(dispatch.RefusalCode.UNREADABLE_DICOM), attempts)
+
+    dispatch.Dispatcher._retry_later = refuse
+
+
+def _stale_digest() -> None:
+    """What a study held when it was first seen is what it holds for ever."""
+    original = inputs.Inputs.digest
+    known: dict[str, str] = {}
+
+    async def first(self, study_id, eligible, description):
+        if study_id not in known:
+            known[study_id] = await original(self, study_id, eligible, description)
+        return known[study_id]
+
+    inputs.Inputs.digest = first
+
+
+def _spool_kept() -> None:
+    """Studies stay in the spool."""
+    spool.shutil = type("shutil", (), {"rmtree": staticmethod(lambda *_, **__: None)})
+
+
+def _names_in_logs() -> None:
+    """The worker talks about the patient."""
+    original = pipeline.judge
+
+    def talk(instances):
+        print(instances[0].PatientName, flush=True)  # noqa: T201
+        return original(instances)
+
+    pipeline.judge = talk
+
+
+def _wrong_patient() -> None:
+    """Results carry the identity of the first patient seen."""
+    original = identity.sign
+    first = []
+
+    def sign(dataset, source, **options):
+        first.append(source)
+        return original(dataset, first[0], **options)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "sign", None) is original:
+            module.sign = sign
+
+
+def _orphaned_forwarder() -> None:
+    """The forwarder outlives Orthanc."""
+
+    async def forever(_):
+        await asyncio.Event().wait()
+
+    forwarder._lifeline = forever
+
+
+def _object_dropped() -> None:
+    """One object of every set is not stored."""
+    original = Archive.store
+    count = itertools.count()
+
+    async def most(self, *arguments, **options):
+        if next(count) % 4 != 1:
+            await original(self, *arguments, **options)
+
+    Archive.store = most
+
+
+def _worker_not_replaced() -> None:
+    """A dead worker is never started again."""
+    release = worker.WorkerPool._release
+
+    def forget(self, dead):
+        self._add = lambda: None
+        release(self, dead)
+
+    worker.WorkerPool._release = forget
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    function.__name__.strip("_").replace("_", " "): function
+    for function in (
+        _no_sweep,
+        _manifest_first,
+        _clock_in_uids,
+        _attempts_unwritten,
+        _no_quiet_time,
+        _trouble_counts,
+        _no_retry,
+        _stale_digest,
+        _spool_kept,
+        _names_in_logs,
+        _wrong_patient,
+        _orphaned_forwarder,
+        _object_dropped,
+        _worker_not_replaced,
+    )
+}
+
+
+def _deadly() -> None:
+    original = pipeline.Pipeline.analyze
+
+    def analyze(self, job, on_stage):
+        if any(DEADLY_MARK in path.read_bytes() for path in job.instances):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, job, on_stage)
+
+    pipeline.Pipeline.analyze = analyze
+
+
+_deadly()
+if name := os.environ.get(VARIABLE):
+    SABOTAGES[name]()
+
+if __name__ == "__main__":
+    {"services.forwarder": forwarder.main, "services.preprocessing": preprocessing.main}[sys.argv[2]]()
