@@ -5,6 +5,8 @@ gives up retrying requests larger than its retry buffer without a word. The chan
 """
 
 import json
+import math
+import time
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -50,6 +52,7 @@ class TritonClient:
         self._client = triton_grpc.InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
         self._timeout_seconds = timeout_seconds
         self._parameters: dict[str, dict[str, str]] = {}
+        self.deadline = math.inf  # of the study in work, on the monotonic clock; no call may outlast it
 
     def __enter__(self) -> Self:
         return self
@@ -97,11 +100,19 @@ class TritonClient:
                 contract.name,
                 [_tensor(spec, inputs[spec.name]) for spec in contract.inputs],
                 outputs=[triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs],
-                client_timeout=self._timeout_seconds,
+                client_timeout=self._seconds(),
             )
         except InferenceServerException as error:
             raise _unavailable(error) from error
         return {spec.name: _checked(spec, answer) for spec in contract.outputs}
+
+    def _seconds(self) -> float:
+        """Time for the next call; raises ``ServiceUnavailable`` where the study has none left."""
+        seconds = min(self._timeout_seconds, self.deadline - time.monotonic())
+        if seconds <= 0:
+            message = "no time is left for this study"
+            raise ServiceUnavailable(message)
+        return seconds
 
 
 def _tensor(spec: TensorSpec, array: Array) -> triton_grpc.InferInput:

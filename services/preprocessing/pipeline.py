@@ -8,6 +8,7 @@ A study without a usable series gets a coded no-result report instead of finding
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,13 +44,17 @@ OnStage = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to know about one study; the instance files lie in ``folder``."""
+    """What a worker needs to know about one study.
+
+    The instance files lie in ``folder``; ``deadline`` is the caller's, on this machine's monotonic clock.
+    """
 
     study_instance_uid: str
     input_digest: str
     folder: Path
     instances: tuple[Path, ...]
     priority: pb.Priority = pb.PRIORITY_ROUTINE
+    deadline: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Pipeline:
         Raises ``ServiceUnavailable`` where Triton does not answer, and ``StudyRefused`` where not even a no-result
         report can be written (no readable file) or a model broke its contract.
         """
+        self._triton.deadline = job.deadline
         return _Run(self._triton, job, on_stage).analyze()
 
 

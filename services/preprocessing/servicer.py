@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -64,11 +66,11 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
         self, request_iterator: AsyncIterator[pb.AnalyzeRequest], context: AnalyzeContext
     ) -> AsyncIterator[pb.AnalyzeResponse]:
         """One study: accepted, progress, results and summary; or one rejection."""
-        del context
         attempt_id = uuid.uuid4().hex
         structlog.contextvars.bind_contextvars(attempt=attempt_id)
+        deadline = time.monotonic() + (context.time_remaining() or math.inf)
         try:
-            async with aclosing(self._analyze(request_iterator, attempt_id)) as responses:
+            async with aclosing(self._analyze(request_iterator, attempt_id, deadline)) as responses:
                 async for response in responses:
                     yield response
         except ArticulaError as error:
@@ -79,7 +81,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
                 await asyncio.wait_for(_discard(request_iterator), _DISCARD_SECONDS)
 
     async def _analyze(
-        self, requests: AsyncIterator[pb.AnalyzeRequest], attempt_id: str
+        self, requests: AsyncIterator[pb.AnalyzeRequest], attempt_id: str, deadline: float
     ) -> AsyncGenerator[pb.AnalyzeResponse, None]:
         header = await _header(requests)
         bind_study(header.study_instance_uid, self._settings.log_key)
@@ -98,7 +100,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
                 message = "the stream ended without an end of study"
                 raise StreamInvalid(message)
             files = intake.finish(request.end)
-            job = Job(header.study_instance_uid, header.input_digest, intake.folder, files, header.priority)
+            job = Job(header.study_instance_uid, header.input_digest, intake.folder, files, header.priority, deadline)
             async for response in self._work(job):
                 yield response
 

@@ -96,7 +96,8 @@ class WorkerPool:
             loop.call_soon_threadsafe(on_progress, stage, done, total)
 
         try:
-            return await asyncio.to_thread(worker.run, job, forward, seconds=self._settings.study_seconds)
+            seconds = min(self._settings.study_seconds, max(job.deadline - time.monotonic(), 0.0))
+            return await asyncio.to_thread(worker.run, job, forward, seconds=seconds)
         except asyncio.CancelledError:
             worker.kill()
             raise

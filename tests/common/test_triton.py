@@ -144,6 +144,18 @@ def test_a_server_that_is_not_there_is_unavailable():
             triton.infer(KNEE_SEGMENTATION, {"volume": np.zeros((32, 256, 256), np.uint8)})
 
 
+def test_no_call_outlasts_the_study():
+    """The rest of a study's time bounds each call, and none begins without any."""
+    with fake_triton(FakeTriton(delay_seconds=5)) as target, TritonClient(target, timeout_seconds=30) as triton:
+        triton.deadline = time.monotonic() + 0.5
+        started = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            triton.infer(KNEE_SEGMENTATION, VOLUME)
+        assert time.monotonic() - started < 3
+        with pytest.raises(ServiceUnavailable, match="no time is left"):
+            triton.infer(KNEE_SEGMENTATION, VOLUME)
+
+
 class NotANumber(FakeTriton):
     """Answers with NaN."""
 

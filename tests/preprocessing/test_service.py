@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 
 import grpc
 import psutil
@@ -220,6 +221,26 @@ def test_a_study_that_takes_too_long_is_killed(tmp_path):
     """The bound on wall clock holds."""
     rejection = run(tmp_path, requests(files_of(study())), study_seconds=0.01)[-1].rejection
     assert rejection.code == "PROCESSING_TIMEOUT"
+
+
+def test_a_call_to_triton_never_outlasts_the_callers_deadline(tmp_path):
+    """The worker that waits for a slow Triton is killed when nobody waits for it any more."""
+
+    async def once():
+        with fake_triton(FakeTriton(delay_seconds=8)) as target:
+            async with service(tmp_path, target) as stub:
+                started = time.monotonic()
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    async for _ in stub.Analyze(iter(requests(files_of(study()))), timeout=4):
+                        pass
+                seconds = time.monotonic() - started
+                after = await analyze(stub, requests(files_of(series(Plane.SAGITTAL, PixelData=None))))
+                return caught.value.code(), seconds, after
+
+    code, seconds, after = asyncio.run(once())
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert seconds < 6
+    assert after[-1].summary.refusal_code == RefusalCode.NO_PIXEL_DATA
 
 
 def test_nothing_of_the_patient_is_logged(tmp_path, capfd):
