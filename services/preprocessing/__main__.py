@@ -10,14 +10,12 @@ from services.common.server import new_server, serving, until_stopped
 from services.common.telemetry import configure_logging
 from services.preprocessing.servicer import AnalysisServicer
 from services.preprocessing.settings import PreprocessingSettings
-from services.preprocessing.spool import empty_spool
 from services.preprocessing.worker import WorkerPool
 
 
 async def serve(settings: PreprocessingSettings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     log = structlog.get_logger()
-    empty_spool(settings.spool)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host)
     pool = WorkerPool(settings)

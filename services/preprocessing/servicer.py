@@ -30,7 +30,7 @@ from services.preprocessing import metrics
 from services.preprocessing.admission import RETRY_AFTER_SECONDS, Admission
 from services.preprocessing.pipeline import PIPELINE, Analysis, Job, describe
 from services.preprocessing.settings import PreprocessingSettings
-from services.preprocessing.spool import spooled
+from services.preprocessing.spool import Spool
 from services.preprocessing.worker import WorkerPool
 from services.preprocessing.writing import ResultObject
 
@@ -50,6 +50,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
         self._settings = settings
         self._pool = pool
         self._admission = Admission(settings)
+        self._spool = Spool(settings.spool)
 
     async def Describe(  # noqa: N802 - the name of the RPC
         self, request: pb.DescribeRequest, context: DescribeContext
@@ -88,7 +89,7 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
         with (
             self._admission.admitted(header),
             metrics.STUDIES_IN_WORK.track_inprogress(),
-            spooled(self._settings.spool, header) as intake,
+            self._spool.place_for(header) as intake,
         ):
             log.info("study accepted", instances=header.instance_count, megabytes=header.total_bytes // 2**20)
             yield pb.AnalyzeResponse(accepted=pb.Accepted(attempt_id=attempt_id))

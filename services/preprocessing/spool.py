@@ -10,22 +10,33 @@ from services.common.errors import StreamInvalid
 from services.common.pb import analysis_pb2 as pb
 
 
-def empty_spool(folder: Path) -> None:
-    """Remove what an earlier run left behind; the caller of a lost study sends it again."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+class Spool:
+    """The folder of all studies in work; this process alone uses it.
 
+    What an earlier run left behind is removed at the start, because the caller of a lost study sends it again; what a
+    disk that was away for a moment left behind, before the next study comes in.
+    """
 
-@contextmanager
-def spooled(folder: Path, header: pb.StudyHeader) -> Iterator["Intake"]:
-    """A private folder for one study, removed afterwards whatever happened."""
-    place = Path(tempfile.mkdtemp(dir=folder))
-    intake = Intake(place, header)
-    try:
-        yield intake
-    finally:
-        intake.close()
-        shutil.rmtree(place, ignore_errors=True)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._places: set[Path] = set()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, mode=0o700)
+
+    @contextmanager
+    def place_for(self, header: pb.StudyHeader) -> Iterator["Intake"]:
+        """A private folder for one study, removed afterwards whatever happened."""
+        for stranger in set(self._folder.iterdir()) - self._places:
+            shutil.rmtree(stranger, ignore_errors=True)
+        place = Path(tempfile.mkdtemp(dir=self._folder))
+        self._places.add(place)
+        intake = Intake(place, header)
+        try:
+            yield intake
+        finally:
+            intake.close()
+            shutil.rmtree(place, ignore_errors=True)
+            self._places.discard(place)
 
 
 class Intake:

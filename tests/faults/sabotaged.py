@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 from services.forwarder import __main__ as forwarder
 from services.forwarder import dispatch, inputs, ledger, store, sweep
@@ -105,7 +106,13 @@ def _stale_digest() -> None:
 
 def _spool_kept() -> None:
     """Studies stay in the spool."""
-    spool.shutil = type("shutil", (), {"rmtree": staticmethod(lambda *_, **__: None)})
+    spool.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
+    spool.Spool.__init__ = _only_open
+
+
+def _only_open(self, folder):
+    self._folder, self._places = folder, set()
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _names_in_logs() -> None:

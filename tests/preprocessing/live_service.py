@@ -14,7 +14,6 @@ from services.common.server import new_server, serving
 from services.common.wire import open_channel, split
 from services.preprocessing.servicer import AnalysisServicer
 from services.preprocessing.settings import PreprocessingSettings
-from services.preprocessing.spool import empty_spool
 from services.preprocessing.worker import WorkerPool
 from tests.fakes.triton_server import FakeTriton, fake_triton
 from tests.studies import STUDY, part10
@@ -27,7 +26,6 @@ SECONDS = 60
 async def service(folder: Path, triton: str, **settings) -> AsyncIterator[AnalysisStub]:
     """The preprocessing service in this process, its workers in theirs."""
     configured = PreprocessingSettings(triton=triton, spool=folder / "spool", workers=1, infer_seconds=5, **settings)
-    empty_spool(configured.spool)
     pool = WorkerPool(configured)
     server = new_server()
     add_AnalysisServicer_to_server(AnalysisServicer(configured, pool), server)
