@@ -74,7 +74,9 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
             async with aclosing(self._analyze(request_iterator, attempt_id, deadline)) as responses:
                 async for response in responses:
                     yield response
-        except ArticulaError as error:
+        except (ArticulaError, OSError) as trouble:
+            # the spool's disk is full or away: the study is as good as it was, and may come back
+            error = trouble if isinstance(trouble, ArticulaError) else ServiceUnavailable("the spool can't be used")
             log.warning("study rejected", code=error.code)
             metrics.STUDIES.labels("rejected", error.code).inc()
             yield pb.AnalyzeResponse(rejection=_rejection(error))

@@ -196,6 +196,23 @@ def test_a_full_house_keeps_no_urgent_study_out(tmp_path):
     assert routine[-1].rejection.code == "BUSY"
 
 
+def test_a_spool_that_is_away_asks_the_caller_to_come_back(tmp_path):
+    """A full or missing disk is the service's trouble, not the study's."""
+
+    async def once():
+        with fake_triton(FakeTriton()) as target:
+            async with service(tmp_path, target) as stub:
+                (tmp_path / "spool").rename(tmp_path / "away")
+                away = await analyze(stub, requests(files_of(study())))
+                (tmp_path / "away").rename(tmp_path / "spool")
+                return away, await analyze(stub, requests(files_of(study())))
+
+    away, back = asyncio.run(once())
+    assert away[-1].rejection.code == "UNAVAILABLE"
+    assert away[-1].rejection.retry_after_seconds > 0
+    assert back[-1].summary.outcome == pb.OUTCOME_FINDINGS
+
+
 def test_a_killed_worker_costs_only_its_own_study(tmp_path):
     """Kill -9 in the middle of a study is a coded rejection; the next study finds a new worker."""
 
