@@ -1,109 +1,144 @@
 """Reading DICOM that a stranger sent: bounded, typed, one file at a time.
 
 Only killable worker processes call this. The transfer syntax is read from the file meta group and checked against an
-allow-list before anything else is parsed (a deflated megabyte can inflate to gigabytes), sizes are checked before
-pixels are decoded, and whatever pydicom or a codec raises becomes a ``StudyRefused`` with a code.
+allow-list before anything else is parsed, the elements are walked by ``part10``, which bounds what they can cost, and
+the pixels stay in the file until ``pixels`` is asked for a frame. What goes wrong is a ``StudyRefused`` with a code.
 """
 
+import mmap
+import struct
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels.utils import pixel_array
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
+    JPEGExtended12Bit,
     LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
-    RLELossless,
 )
 
+from services.common.attributes import PIXEL_DATA
+from services.common.codestream import COMPRESSED
+from services.common.encapsulation import Fragments
 from services.common.errors import RefusalCode, StudyRefused
+from services.common.part10 import Buffer, Encoding, inflate, parse, transfer_syntax
 
-UNCOMPRESSED = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-# JPEG Lossless is missing on purpose: the decoder at hand returns wrong pixels on some scanners' files without a word
-READABLE = UNCOMPRESSED | {RLELossless, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL}
+NATIVE = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+)
+READABLE = NATIVE | COMPRESSED
 MR_STORAGE = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 
-MAX_SIDE = 2048
+_MAX_UID_CHARACTERS = 64
+_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_TEXT = frozenset({"DS", "IS"})
+
+
+class StoredInstance(pydicom.Dataset):
+    """The attributes of one file; the pixels still lie there, ``pixels`` says where."""
+
+    path: Path
+    pixels: RawDataElement | None = None
+    fragments: Fragments | None = None
 
 
 def read_instance(path: Path) -> pydicom.Dataset:
-    """Parse one Part 10 file, pixels undecoded.
+    """Parse the attributes the product reads (``attributes.READ``) of one Part 10 file, pixels unread.
 
-    Raises ``StudyRefused`` with ``UNSUPPORTED_TRANSFER_SYNTAX`` or ``UNREADABLE_DICOM``.
+    Raises ``StudyRefused``: ``UNREADABLE_DICOM``, ``UNSUPPORTED_TRANSFER_SYNTAX``, ``UNSUPPORTED_JPEG_EXTENDED``,
+    ``INVALID_IDENTITY``, ``TOO_LARGE``.
     """
     try:
-        transfer_syntax = UID(read_file_meta_info(path).TransferSyntaxUID)
-    except Exception as error:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            instance = _parse(data)
+    except ValueError as error:  # an empty file can't be mapped
         raise StudyRefused(RefusalCode.UNREADABLE_DICOM) from error
-    if transfer_syntax not in READABLE:
-        raise StudyRefused(RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX)
-    try:
-        dataset = pydicom.dcmread(path)
-        _require_identity(dataset)
-    except Exception as error:  # pydicom raises many types on broken input, RecursionError among them
-        raise StudyRefused(RefusalCode.UNREADABLE_DICOM) from error
-    return dataset
+    instance.path = path
+    _require_identity(instance)
+    return instance
 
 
-def stored_frame(dataset: pydicom.Dataset, index: int) -> NDArray[np.integer]:
-    """Stored values of one frame, counted from 0: ``(row, column)``, no rescale.
-
-    Raises ``StudyRefused`` with ``NO_PIXEL_DATA``, ``TOO_LARGE``, ``TRUNCATED_PIXEL_DATA``, ``UNREADABLE_DICOM``.
-    """
-    _check_pixel_data(dataset)
-    try:
-        stored: NDArray[np.integer] = pixel_array(dataset, index=index)
-    except Exception as error:
-        raise StudyRefused(RefusalCode.UNREADABLE_DICOM) from error
-    if stored.ndim != 2:  # a colour object slipped through selection
-        raise StudyRefused(RefusalCode.NO_USABLE_SERIES)
-    return stored
+def element_bytes(path: Path, syntax: str) -> bytes | mmap.mmap:
+    """The bytes that offsets of elements count in: the mapped file, or what a deflated one inflates to."""
+    if syntax == DeflatedExplicitVRLittleEndian:
+        stat = path.stat()
+        return _inflated(path, stat.st_mtime_ns, stat.st_size)
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def floats(dataset: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+def floats(instance: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """``count`` finite numbers of one attribute, or None where it is missing or malformed."""
     try:
-        values = tuple(float(value) for value in dataset[keyword].value)
-    except (KeyError, TypeError, ValueError):
+        values = _numbers(instance, keyword)
+    except (KeyError, TypeError, ValueError, struct.error, OverflowError):
         return None
-    return values if len(values) == count and np.isfinite(values).all() else None
+    return values if len(values) == count and all(np.isfinite(value) for value in values) else None
 
 
-def number(dataset: pydicom.Dataset, keyword: str) -> float | None:
+def number(instance: pydicom.Dataset, keyword: str) -> float | None:
     """One finite number of an attribute, or None where it is missing or malformed."""
-    try:
-        value = float(dataset[keyword].value)
-    except (KeyError, TypeError, ValueError):
-        return None
-    return value if np.isfinite(value) else None
+    values = floats(instance, keyword, 1)
+    return values[0] if values else None
 
 
-def _require_identity(dataset: pydicom.Dataset) -> None:
+def _parse(data: mmap.mmap) -> StoredInstance:
+    syntax, start = transfer_syntax(data)
+    if syntax == JPEGExtended12Bit:
+        raise StudyRefused(RefusalCode.UNSUPPORTED_JPEG_EXTENDED)
+    if syntax not in READABLE:
+        raise StudyRefused(RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX)
+    encoding = Encoding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
+    buffer: Buffer = data
+    if syntax == DeflatedExplicitVRLittleEndian:
+        buffer, start = inflate(data[start:]), 0
+    instance = parse(buffer, start, encoding, into=StoredInstance)
+    pixels = instance.pop(PIXEL_DATA, None)
+    instance.pixels = pixels if isinstance(pixels, RawDataElement) else None
+    instance.file_meta = pydicom.dataset.FileMetaDataset()
+    instance.file_meta.TransferSyntaxUID = UID(syntax)
+    return instance
+
+
+@lru_cache(maxsize=1)
+def _inflated(path: Path, *_: int) -> bytes:
+    """One file's data set; its age and size are part of the key, because names return."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return inflate(data[transfer_syntax(data)[1] :])
+
+
+def _numbers(instance: pydicom.Dataset, keyword: str) -> tuple[float, ...]:
+    """All values of a numeric attribute; raw bytes are read without pydicom's value classes, which cost ten times."""
+    element = instance.get_item(keyword)
+    if not isinstance(element, RawDataElement) or element.value is None:
+        value = instance[keyword].value
+        return (float(value),) if isinstance(value, str | int | float) else tuple(float(each) for each in value)
+    vr = element.VR if element.VR not in {None, "UN"} else _dictionary_vr(keyword)
+    if vr in _TEXT:
+        text = element.value.decode("ascii").rstrip("\0 ")
+        return tuple(float(part) for part in text.split("\\"))
+    letter = _BINARY[vr]
+    order = "<" if element.is_little_endian else ">"
+    return struct.unpack(f"{order}{len(element.value) // struct.calcsize(letter)}{letter}", element.value)
+
+
+@lru_cache(maxsize=256)
+def _dictionary_vr(keyword: str) -> str:
+    return dictionary_VR(Tag(keyword))
+
+
+def _require_identity(instance: pydicom.Dataset) -> None:
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not UID(dataset[keyword].value).is_valid:
-            message = f"{keyword} is not a valid UID"
-            raise ValueError(message)
-
-
-def _check_pixel_data(dataset: pydicom.Dataset) -> None:
-    if "PixelData" not in dataset or not dataset.PixelData:
-        raise StudyRefused(RefusalCode.NO_PIXEL_DATA)
-    rows, columns, bits = (number(dataset, keyword) or 0 for keyword in ("Rows", "Columns", "BitsAllocated"))
-    if not (rows and columns and bits):
-        raise StudyRefused(RefusalCode.NO_PIXEL_DATA)
-    if max(rows, columns) > MAX_SIDE:
-        raise StudyRefused(RefusalCode.TOO_LARGE)
-    expected = rows * columns * bits / 8 * (number(dataset, "NumberOfFrames") or 1)
-    if dataset.file_meta.TransferSyntaxUID in UNCOMPRESSED and len(dataset.PixelData) < expected:
-        raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
+        uid = instance.get(keyword)
+        if not isinstance(uid, UID) or not uid.is_valid or len(uid) > _MAX_UID_CHARACTERS:
+            raise StudyRefused(RefusalCode.INVALID_IDENTITY)

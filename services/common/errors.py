@@ -30,8 +30,11 @@ class RefusalCode(StrEnum):
     NO_GEOMETRY = "NO_GEOMETRY"
     NO_PIXEL_DATA = "NO_PIXEL_DATA"
     TRUNCATED_PIXEL_DATA = "TRUNCATED_PIXEL_DATA"
+    CORRUPT_PIXEL_DATA = "CORRUPT_PIXEL_DATA"
+    UNSUPPORTED_PIXELS = "UNSUPPORTED_PIXELS"
     UNREADABLE_DICOM = "UNREADABLE_DICOM"
     UNSUPPORTED_TRANSFER_SYNTAX = "UNSUPPORTED_TRANSFER_SYNTAX"
+    UNSUPPORTED_JPEG_EXTENDED = "UNSUPPORTED_JPEG_EXTENDED"
     UNEVEN_SLICES = "UNEVEN_SLICES"
     OVERLAPPING_SLICES = "OVERLAPPING_SLICES"
     SHEARED_SLICES = "SHEARED_SLICES"
@@ -39,6 +42,7 @@ class RefusalCode(StrEnum):
     TOO_FEW_SLICES = "TOO_FEW_SLICES"
     NO_SIGNAL = "NO_SIGNAL"
     TOO_LARGE = "TOO_LARGE"
+    INVALID_IDENTITY = "INVALID_IDENTITY"
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
     CONFLICTING_DUPLICATE = "CONFLICTING_DUPLICATE"
     PROCESSING_CRASHED = "PROCESSING_CRASHED"
@@ -62,9 +66,15 @@ ADVICE: dict[RefusalCode, str] = {
     "Export the series again from the scanner with its geometry attributes.",
     RefusalCode.NO_PIXEL_DATA: "The instances carry no pixel data. Send the images again from the scanner or the PACS.",
     RefusalCode.TRUNCATED_PIXEL_DATA: "An image is shorter than its header says. Send the study again.",
+    RefusalCode.CORRUPT_PIXEL_DATA: "Compressed pixels can't be decoded or contradict their header. "
+    "Send the study again; if that does not help, let the PACS send it uncompressed.",
+    RefusalCode.UNSUPPORTED_PIXELS: "The images are in colour, in packed bits or in floating point. "
+    "Send the grey-scale images of the scanner, 8 to 32 bits a pixel.",
     RefusalCode.UNREADABLE_DICOM: "A file can't be parsed as DICOM. Send the study again from its source.",
     RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX: "The images are compressed in a way this service does not decode. "
-    "Send them uncompressed, or as JPEG 2000, JPEG-LS or RLE.",
+    "Send them uncompressed, or as JPEG 2000, HTJ2K, JPEG-LS, JPEG Lossless or RLE.",
+    RefusalCode.UNSUPPORTED_JPEG_EXTENDED: "The images are in lossy JPEG of 12 bits (JPEG Extended), which is not "
+    "decoded. Let the PACS send them uncompressed, or set Orthanc's IngestTranscoding to 1.2.840.10008.1.2.1.",
     RefusalCode.UNEVEN_SLICES: "Slices are missing or unevenly spaced. Send the complete series.",
     RefusalCode.OVERLAPPING_SLICES: "Several slices lie at one place and nothing tells them apart. "
     "Export the series again with its echo, time or acquisition numbers.",
@@ -74,6 +84,8 @@ ADVICE: dict[RefusalCode, str] = {
     RefusalCode.TOO_FEW_SLICES: "The series has too few slices to be a volume. Send the complete series.",
     RefusalCode.NO_SIGNAL: "The images are constant or empty. Check the acquisition and send the study again.",
     RefusalCode.TOO_LARGE: "The study is larger than this service accepts. Send only the knee MR series.",
+    RefusalCode.INVALID_IDENTITY: "The UID of a study, series or instance is missing or malformed. "
+    "Correct the study in the PACS and send it again.",
     RefusalCode.IDENTITY_CONFLICT: "Instances of the study disagree about the patient or study they belong to. "
     "Correct the study in the PACS and send it again.",
     RefusalCode.CONFLICTING_DUPLICATE: "Two different images carry one SOP Instance UID. "

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.dicom import stored_frame
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import Laterality
 from services.common.frame import Frame
+from services.common.pixels import stored_frame
 from services.common.tensors import GRID, PLANE_COUNT, SLICES
 from services.common.transforms import ModelGrid, model_grid, to_model_grid, window_to_uint8
 from services.common.volume import PLANES, Plane, Volume

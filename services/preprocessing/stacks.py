@@ -11,6 +11,7 @@ import numpy as np
 
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.frame import Frame
+from services.common.pixels import has_pixel_data
 from services.preprocessing.geometry import has_geometry, overlapping, sort_slices
 
 # what distinguishes slices at one place, in the order in which it is tried
@@ -31,7 +32,7 @@ def sorted_stack(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     """
     if not all(has_geometry(frame) for frame in frames):
         raise StudyRefused(RefusalCode.NO_GEOMETRY)
-    if not all("PixelData" in frame.instance and frame.instance["PixelData"].value for frame in frames):
+    if not all(has_pixel_data(frame.instance) for frame in frames):
         raise StudyRefused(RefusalCode.NO_PIXEL_DATA)
     return sort_slices(frames)
 
