@@ -6,7 +6,9 @@ the pixels stay in the file until ``pixels`` is asked for a frame. What goes wro
 """
 
 import mmap
+import re
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from services.common.attributes import PIXEL_DATA
 from services.common.codestream import COMPRESSED
 from services.common.encapsulation import Fragments
 from services.common.errors import RefusalCode, StudyRefused
-from services.common.part10 import Buffer, Encoding, inflate, parse, transfer_syntax
+from services.common.part10 import Buffer, Encoding, StoredDataset, inflate, parse, transfer_syntax
 
 NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
@@ -39,12 +41,12 @@ NATIVE = frozenset(
 READABLE = NATIVE | COMPRESSED
 MR_STORAGE = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 
-_MAX_UID_CHARACTERS = 64
+_UID_FORM = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _TEXT = frozenset({"DS", "IS"})
 
 
-class StoredInstance(pydicom.Dataset):
+class StoredInstance(StoredDataset):
     """The attributes of one file; the pixels still lie there, ``pixels`` says where."""
 
     path: Path
@@ -90,6 +92,22 @@ def number(instance: pydicom.Dataset, keyword: str) -> float | None:
     """One finite number of an attribute, or None where it is missing or malformed."""
     values = floats(instance, keyword, 1)
     return values[0] if values else None
+
+
+def texts(instance: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
+    """The values of a code string, UID or other plain text, stripped; empty where it is missing."""
+    element = instance.get_item(keyword) if keyword in instance else None
+    if isinstance(element, RawDataElement):
+        value = (element.value or b"").decode("latin-1")
+        return tuple(part.strip(" \0") for part in value.split("\\")) if value else ()
+    value = None if element is None else element.value
+    values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    return tuple(str(part).strip(" \0") for part in values if part is not None)
+
+
+def text(instance: pydicom.Dataset, keyword: str) -> str:
+    """The first value of ``texts``, or nothing."""
+    return next(iter(texts(instance, keyword)), "")
 
 
 def _parse(data: mmap.mmap) -> StoredInstance:
@@ -139,6 +157,5 @@ def _dictionary_vr(keyword: str) -> str:
 
 def _require_identity(instance: pydicom.Dataset) -> None:
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        uid = instance.get(keyword)
-        if not isinstance(uid, UID) or not uid.is_valid or len(uid) > _MAX_UID_CHARACTERS:
+        if not _UID_FORM.fullmatch(text(instance, keyword)):
             raise StudyRefused(RefusalCode.INVALID_IDENTITY)

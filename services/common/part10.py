@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pydicom
 from pydicom.charset import convert_encodings, default_encoding
@@ -23,7 +23,7 @@ from services.common.errors import RefusalCode, StudyRefused
 
 Buffer: TypeAlias = "bytes | mmap.mmap"
 _Elements: TypeAlias = "dict[BaseTag, DataElement | RawDataElement]"
-_DatasetT = TypeVar("_DatasetT", bound=pydicom.Dataset)
+_DatasetT = TypeVar("_DatasetT", bound="StoredDataset")
 
 MAX_DEPTH = 32
 MAX_ELEMENTS = 2_000_000  # an enhanced object of 2000 frames has about half as many
@@ -41,6 +41,19 @@ _MAY_BE_SEQUENCE = frozenset({None, b"SQ", b"UN"})
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _VR_NAMES = {first + second for first in map(chr, range(65, 91)) for second in map(chr, range(65, 91))}
 _VRS = {name.encode(): name for name in _VR_NAMES}
+
+
+class StoredDataset(pydicom.Dataset):
+    """A data set of raw elements; one whose value breaks its VR is a ``StudyRefused`` when it is asked for."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """The element; raises ``KeyError``, or ``StudyRefused`` (``UNREADABLE_DICOM``)."""
+        try:
+            return super().__getitem__(key)
+        except (KeyError, StudyRefused):
+            raise
+        except Exception as error:  # pydicom's converters raise what their values make them
+            raise StudyRefused(RefusalCode.UNREADABLE_DICOM) from error
 
 
 class _Malformed(Exception):
@@ -190,26 +203,26 @@ class _Walk:
         self.budget.value(length)
         return self._raw(tag, vr, place, bytes(self.data[value : value + length]))
 
-    def items(self, position: int, end: int, depth: int) -> list[pydicom.Dataset]:
+    def items(self, position: int, end: int, depth: int) -> list[StoredDataset]:
         """Items of a sequence of defined length."""
-        found: list[pydicom.Dataset] = []
+        found: list[StoredDataset] = []
         while position < end:
             length, position = self.item(position)
             if length is None:
                 return found
             stop = end if length == UNDEFINED else position + length
             elements, position = self.elements(position, min(stop, end), depth + 1, keep=True)
-            found.append(_dataset(elements, self.encoding, self.character_set, pydicom.Dataset))
+            found.append(_dataset(elements, self.encoding, self.character_set, StoredDataset))
             if stop > end or (length != UNDEFINED and position != stop):
                 raise _Malformed
         return found
 
     def _open_sequence(
         self, position: int, end: int, depth: int, vr: bytes | None, *, keep: bool
-    ) -> tuple[list[pydicom.Dataset], int]:
+    ) -> tuple[list[StoredDataset], int]:
         """Items of a sequence that ends at its delimiter, and where that is."""
         walk = self._inside_unknown() if vr == b"UN" else self
-        found: list[pydicom.Dataset] = []
+        found: list[StoredDataset] = []
         while True:
             length, position = walk.item(position)
             if position > end:
@@ -222,7 +235,7 @@ class _Walk:
             if keep or length == UNDEFINED:
                 elements, position = walk.elements(position, stop, depth + 1, keep=keep)
                 if keep:
-                    found.append(_dataset(elements, walk.encoding, walk.character_set, pydicom.Dataset))
+                    found.append(_dataset(elements, walk.encoding, walk.character_set, StoredDataset))
             position = position if length == UNDEFINED else stop
 
     def item(self, position: int) -> tuple[int | None, int]:

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from services.common.attributes import PIXEL_DATA
 from services.common.codestream import COMPRESSED, Stored, decode
-from services.common.dicom import NATIVE, StoredInstance, element_bytes, number
+from services.common.dicom import NATIVE, StoredInstance, element_bytes, number, text
 from services.common.encapsulation import Fragments, frame_places, locate_fragments
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.part10 import MAX_RATIO, SMALL_BYTES, UNDEFINED, Buffer
@@ -110,7 +110,7 @@ def decode_frame(instance: pydicom.Dataset) -> NDArray[np.float32]:
     values = stored_frame(instance, 0).astype(np.float32)
     if slope is not None or intercept is not None:
         values = values * np.float32(1.0 if slope is None else slope) + np.float32(intercept or 0.0)
-    return -values if instance.get("PhotometricInterpretation") == "MONOCHROME1" else values
+    return -values if text(instance, "PhotometricInterpretation") == "MONOCHROME1" else values
 
 
 def _require_readable(instance: pydicom.Dataset, announced: PixelFormat) -> None:
@@ -118,7 +118,7 @@ def _require_readable(instance: pydicom.Dataset, announced: PixelFormat) -> None
         raise StudyRefused(RefusalCode.TOO_LARGE)
     if announced.frame_bytes * announced.frames > MAX_DECODED_BYTES:
         raise StudyRefused(RefusalCode.TOO_LARGE)
-    interpretation = str(instance.get("PhotometricInterpretation") or "MONOCHROME2").strip()
+    interpretation = text(instance, "PhotometricInterpretation") or "MONOCHROME2"
     grey = number(instance, "SamplesPerPixel") in {None, 1} and interpretation in _GREY
     bits = announced.bits_allocated in {8, 16, 32} and 0 < announced.bits_stored <= announced.high_bit + 1
     if announced.frames <= 0 or not grey or not bits or announced.high_bit >= announced.bits_allocated:
