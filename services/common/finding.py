@@ -66,6 +66,17 @@ class Location:
     frame_number: int | None = None
 
 
+class Category(StrEnum):
+    """How sure the system is, in words for people; the order runs from sure of nothing to sure of a finding."""
+
+    UNLIKELY = "unlikely"
+    EQUIVOCAL = "equivocal"
+    LIKELY = "likely"
+
+
+EQUIVOCAL_ODDS = 2.0  # times or part of the threshold's odds, within which a probability decides nothing
+
+
 @dataclass(frozen=True)
 class Finding:
     """One label's answer. ``positive`` means ``probability >= threshold``."""
@@ -79,6 +90,22 @@ class Finding:
     def positive(self) -> bool:
         """Whether the system reports the finding."""
         return self.probability >= self.threshold
+
+    @property
+    def category(self) -> Category:
+        """Likely or unlikely where the odds are more than ``EQUIVOCAL_ODDS`` away from the threshold's.
+
+        The threshold is calibrated per label, so the words mean the same for a frequent and for a rare finding.
+        """
+        ratio = _odds(self.probability) / _odds(self.threshold)
+        if 1 / EQUIVOCAL_ODDS < ratio < EQUIVOCAL_ODDS:
+            return Category.EQUIVOCAL
+        return Category.LIKELY if ratio > 1 else Category.UNLIKELY
+
+
+def _odds(probability: float) -> float:
+    bounded = min(max(probability, 1e-6), 1 - 1e-6)
+    return bounded / (1 - bounded)
 
 
 def mrnet_probabilities(probability: dict[str, float]) -> dict[str, float]:

@@ -14,3 +14,4 @@ class Provenance:
     pipeline_digest: str
     model_digests: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    preprocessing: str = ""  # what was done to the voxels before a model saw them

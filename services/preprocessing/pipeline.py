@@ -22,7 +22,8 @@ from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
 from services.common.finding import Finding, Laterality
 from services.common.pb import analysis_pb2 as pb
 from services.common.study import Provenance
-from services.common.transforms import FIELD_OF_VIEW_MM, WINDOW_PERCENTILES
+from services.common.tensors import SLICES
+from services.common.transforms import FIELD_OF_VIEW_MM, PIXEL_MM, WINDOW_PERCENTILES
 from services.common.triton import TritonClient
 from services.common.volume import Plane
 from services.preprocessing.explanation import explain
@@ -37,6 +38,10 @@ from services.preprocessing.writing import ResultObject, findings_objects, no_re
 
 PIPELINE = "knee"
 SOFTWARE_VERSION = "0.1.0"
+PREPROCESSING = (
+    f"window {WINDOW_PERCENTILES[0]:g} to {WINDOW_PERCENTILES[1]:g} percentile to 8 bits, "
+    f"{FIELD_OF_VIEW_MM:g} mm field of view at {PIXEL_MM:.3f} mm, {SLICES} slices, left knees mirrored"
+)
 STAGES = ("read", "select", "assemble", "infer", "write")
 
 OnStage = Callable[[str, int, int], None]
@@ -198,6 +203,7 @@ class _Run:
             pipeline_digest=about.digest,
             model_digests=dict(about.model_digests),
             notes=tuple(self.notes),
+            preprocessing=PREPROCESSING,
         )
 
     def _analysis(

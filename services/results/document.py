@@ -8,6 +8,10 @@ import pydicom
 from pydicom.uid import Comprehensive3DSRStorage
 
 from services.common.codes import (
+    ALGORITHM_MANUFACTURER,
+    ALGORITHM_NAME,
+    ALGORITHM_PARAMETERS,
+    ALGORITHM_VERSION,
     COMMENT,
     DEVICE,
     DEVICE_OBSERVER_MANUFACTURER,
@@ -20,6 +24,7 @@ from services.common.codes import (
     LANGUAGE,
     OBSERVER_TYPE,
     Code,
+    private,
 )
 from services.common.study import Provenance
 from services.results.content import Relation, code, instance_item, template_item, text, uid_reference
@@ -34,6 +39,7 @@ from services.results.identity import (
     sign,
 )
 
+PROCEDURE = private("KNEE-MR-AI", "Automated reading of knee MR")
 _REPORT_SERIES_NUMBER = 9000
 
 
@@ -95,9 +101,21 @@ def observer(provenance: Provenance) -> list[bytes]:
     ]
 
 
+def algorithm(model: str, provenance: Provenance) -> list[bytes]:
+    """Which network answered (TID 4019): name, version, manufacturer, and the digest of its weights."""
+    return [
+        text(ALGORITHM_NAME, model, Relation.MODIFIES),
+        text(ALGORITHM_VERSION, provenance.software_version, Relation.MODIFIES),
+        text(ALGORITHM_MANUFACTURER, MANUFACTURER, Relation.MODIFIES),
+        text(ALGORITHM_PARAMETERS, f"onnx_sha256={provenance.model_digests[model]}", Relation.MODIFIES),
+    ]
+
+
 def _made_by(provenance: Provenance) -> list[str]:
     models = [f"model {name}: sha256 {digest}" for name, digest in sorted(provenance.model_digests.items())]
-    return [f"pipeline {provenance.pipeline} {provenance.software_version}: {provenance.pipeline_digest}", *models]
+    voxels = [f"preprocessing: {provenance.preprocessing}"] if provenance.preprocessing else []
+    pipeline = f"pipeline {provenance.pipeline} {provenance.software_version}: {provenance.pipeline_digest}"
+    return [pipeline, f"input digest: {provenance.input_digest}", *voxels, *models]
 
 
 def _evidence_items(evidence: Sequence[pydicom.Dataset]) -> list[bytes]:

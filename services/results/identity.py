@@ -6,17 +6,17 @@ clock or on chance: dates are the source study's, UIDs come from the input diges
 bytes.
 """
 
-import io
 import re
 
 import pydicom
-from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from services.common.frame import Frame
 from services.common.study import Provenance
 from services.common.uids import UID_ROOT, result_uid
+from services.common.volume import Plane
 
 MANUFACTURER = "Articula"
 MODEL_NAME = "Articula knee MRI"
@@ -34,7 +34,7 @@ _TYPE_2 = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-_COPIED = (*_TYPE_2, "SpecificCharacterSet", "StudyInstanceUID", "StudyDescription", "IssuerOfPatientID")
+COPIED = (*_TYPE_2, "SpecificCharacterSet", "StudyInstanceUID", "StudyDescription", "IssuerOfPatientID")
 _FALLBACK_DATE, _FALLBACK_TIME = "19000101", "000000"
 _DATE = re.compile(r"\d{8}")
 _TIME = re.compile(r"\d{2,6}(\.\d{1,6})?")
@@ -59,7 +59,7 @@ def sign(dataset: pydicom.Dataset, source: pydicom.Dataset, *, kind: str, descri
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
     dataset.DeviceSerialNumber = DEVICE_SERIAL_NUMBER
-    for keyword in _COPIED:
+    for keyword in COPIED:
         if keyword in source:
             element = as_it_is(source, keyword)
             dataset[element.tag] = element
@@ -73,6 +73,26 @@ def sign(dataset: pydicom.Dataset, source: pydicom.Dataset, *, kind: str, descri
     if dataset.Modality not in {"SR", "KO"}:
         dataset.ImageComments = f"{kind}: {RESEARCH_ONLY}"
     return dataset
+
+
+def own_frame_of_reference(plane: Plane, provenance: Provenance) -> str:
+    """The frame of reference of a plane whose series names none; all results of the plane share it."""
+    return instance_uid(provenance, "frame-of-reference", list(Plane).index(plane))
+
+
+def place(dataset: pydicom.Dataset, source: Frame, own_frame_of_reference: str) -> None:
+    """Put an object into its source's frame of reference; a series without one is one of its own. In place."""
+    dataset.FrameOfReferenceUID = source.instance.get("FrameOfReferenceUID") or own_frame_of_reference
+    dataset.PositionReferenceIndicator = ""
+
+
+def set_lossiness(dataset: pydicom.Dataset, source: pydicom.Dataset) -> None:
+    """Once lossy, always lossy (PS3.3 C.7.6.1.1.5), at the ratio and by the method of the source; in place."""
+    dataset.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if dataset.LossyImageCompression == "01" and keyword in source:
+            element = as_it_is(source, keyword)
+            dataset[element.tag] = element
 
 
 def as_it_is(source: pydicom.Dataset, keyword: str) -> DataElement | RawDataElement:
@@ -94,28 +114,6 @@ def series_uid(provenance: Provenance, kind: str, index: int = 0) -> str:
 def instance_uid(provenance: Provenance, kind: str, index: int = 0) -> str:
     """UID of one result object."""
     return result_uid(provenance.input_digest, kind, index)
-
-
-def to_bytes(dataset: pydicom.Dataset) -> bytes:
-    """A Part 10 file: Explicit VR Little Endian unless the object carries encapsulated pixels."""
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.ImplementationClassUID = UID(f"{UID_ROOT}.1")
-    meta.ImplementationVersionName = "ARTICULA"
-    dataset.file_meta = meta
-    dataset.preamble = b"\0" * 128
-    # raw elements are already in this encoding and character set, so pydicom may write them without decoding
-    charset = dataset.get("SpecificCharacterSet")
-    dataset.set_original_encoding(
-        is_implicit_vr=False,
-        is_little_endian=True,
-        character_encoding=convert_encodings(charset) if charset else default_encoding,
-    )
-    buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def _valid(source: pydicom.Dataset, keyword: str, pattern: re.Pattern[str]) -> str | None:

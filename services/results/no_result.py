@@ -2,14 +2,15 @@
 
 import pydicom
 
-from services.common.codes import CONCLUSION, private
+from services.common.codes import CONCLUSION, PROCEDURE_REPORTED, private
 from services.common.errors import ADVICE, RefusalCode
 from services.common.study import Provenance
+from services.results.content import Relation, text
 from services.results.content import code as code_item
-from services.results.content import text
-from services.results.document import report_document
+from services.results.document import PROCEDURE, report_document
 
 REASON = private("NO-RESULT", "Reason for missing result")
+WHAT_TO_DO = private("ADVICE", "What to do about the missing result")
 
 
 def no_result_object(source: pydicom.Dataset, code: RefusalCode, *, provenance: Provenance) -> pydicom.Dataset:
@@ -18,5 +19,10 @@ def no_result_object(source: pydicom.Dataset, code: RefusalCode, *, provenance: 
     It claims no template, because TID 1500 needs measurements.
     """
     reason = code_item(REASON, private(code, code.replace("_", " ").capitalize()))
-    items = [reason, text(CONCLUSION, f"No result: {code}. {ADVICE[code]}")]
+    items = [
+        code_item(PROCEDURE_REPORTED, PROCEDURE, Relation.MODIFIES),
+        reason,
+        text(WHAT_TO_DO, ADVICE[code]),
+        text(CONCLUSION, f"No result: {code}. {ADVICE[code]}"),
+    ]
     return report_document([source], items, template=None, provenance=provenance, description="Articula no result")

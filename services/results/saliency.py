@@ -1,7 +1,7 @@
 """Where a finding was seen, as pictures every viewer shows: the series in grey with heat laid over it.
 
-One multi-frame RGB Secondary Capture a finding, one frame a source slice, JPEG inside: thirty 512 x 512 frames take
-about 2 MB instead of 24, and lossy is fine for an illustration whose source stays in the archive.
+One multi-frame RGB Secondary Capture a finding, one frame a source slice that shows heat, JPEG inside: thirty 512 x 512
+frames take about 2 MB instead of 24, and lossy is fine for an illustration whose source stays in the archive.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, MultiFrameTrueColorSecondaryCaptureImageStorage
 
 from services.common.finding import LABELS, Finding
+from services.common.frame import Frame
 from services.common.study import Provenance
-from services.results.content import instance_item
+from services.results.content import image_items
 from services.results.encoding import raw_element
 from services.results.identity import new_object, sign
 
@@ -24,6 +25,8 @@ KIND = "saliency"
 _SERIES_NUMBER = 9010
 _JPEG_QUALITY = 90
 _MAX_ALPHA = 0.65
+_SHOWN_FROM = 0.1  # of the strongest heat; fainter slices look like the source
+_IMPORTANT = 3
 
 Pixels = NDArray[np.uint8]
 
@@ -50,15 +53,27 @@ def _composition() -> NDArray[np.uint32]:
     return pixels.view(np.uint32).ravel()
 
 
+def slices_to_show(heat: Pixels, deciding: int) -> tuple[int, int]:
+    """First and last slice of the picture series: where heat reaches a tenth of its maximum, and the deciding slice."""
+    strongest = heat.max(axis=(1, 2))
+    hot = np.flatnonzero(strongest >= max(int(strongest.max()) * _SHOWN_FROM, 1))
+    return min([deciding, *hot[:1].tolist()]), max([deciding, *hot[-1:].tolist()])
+
+
+def most_important_slices(heat: Pixels, deciding: int) -> list[int]:
+    """The deciding slice, then the others by the sum of their heat; slices without heat are not important."""
+    total = heat.sum(axis=(1, 2), dtype=np.int64)
+    others = [index for index in np.argsort(-total, kind="stable").tolist() if index != deciding and total[index]]
+    return [deciding, *others[: _IMPORTANT - 1]]
+
+
 def saliency_object(
-    sources: Sequence[pydicom.Dataset],
-    pixels: tuple[Pixels, Pixels],
-    *,
-    finding: Finding,
-    provenance: Provenance,
+    sources: Sequence[Frame], pixels: tuple[Pixels, Pixels], *, finding: Finding, provenance: Provenance
 ) -> pydicom.Dataset:
     """Secondary Capture of one finding; ``pixels`` are background and saliency, ``(slice, row, column)`` each."""
     index = LABELS.index(finding.label)
+    first, last = slices_to_show(pixels[1], finding.location.slice_index)
+    shown = slice(first, last + 1)
     dataset = new_object(MultiFrameTrueColorSecondaryCaptureImageStorage, KIND, provenance=provenance, index=index)
     dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     dataset.SeriesNumber = _SERIES_NUMBER + index
@@ -66,10 +81,10 @@ def saliency_object(
     dataset.Laterality = dataset.PatientOrientation = None
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.DerivationDescription = f"Class activation map of {finding.label} over the source series"
-    references = raw_element("SourceImageSequence", [instance_item(source) for source in sources])  # in frame order
+    references = raw_element("SourceImageSequence", image_items(sources[shown]))  # in frame order
     dataset[references.tag] = references
-    _set_pixels(dataset, *pixels)
-    return sign(dataset, sources[0], kind="Saliency", description=f"Articula saliency {finding.label}")
+    _set_pixels(dataset, pixels[0][shown], pixels[1][shown])
+    return sign(dataset, sources[0].instance, kind="Saliency", description=f"Articula saliency {finding.label}")
 
 
 def _set_pixels(dataset: pydicom.Dataset, background: Pixels, saliency: Pixels) -> None:

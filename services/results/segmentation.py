@@ -5,7 +5,8 @@ highdicom (same machine, both busy). A test has highdicom read them back and com
 written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,13 +16,21 @@ from pydicom.uid import SegmentationStorage
 
 from services.common.codes import ARTIFICIAL_INTELLIGENCE, STRUCTURE_CODES, StructureCode
 from services.common.finding import Structure
+from services.common.frame import Frame
 from services.common.study import Provenance
 from services.common.volume import Plane
 from services.results.color import cielab
-from services.results.content import instance_item
 from services.results.encoding import Value, coded, item, raw_element
-from services.results.frames import Frame, dimensions, frame_items, shared_items
-from services.results.identity import MANUFACTURER, as_it_is, instance_uid, new_object, sign
+from services.results.frames import SegmentFrame, dimensions, segment_frame_items, shared_items, source_references
+from services.results.identity import (
+    MANUFACTURER,
+    instance_uid,
+    new_object,
+    own_frame_of_reference,
+    place,
+    set_lossiness,
+    sign,
+)
 
 KIND = "segmentation"
 _SERIES_NUMBER = 9001
@@ -29,62 +38,66 @@ _MODEL = "knee_segmentation"
 _FRAMES_AT_ONCE = 8  # frames are packed to bits without gaps, and eight of any size fill whole bytes
 
 
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A segmentation object and the number of each structure's segment in it."""
+
+    dataset: pydicom.Dataset
+    numbers: Mapping[Structure, int]
+
+
 def segmentation_object(
-    sources: Sequence[pydicom.Dataset], labels: NDArray[np.uint8], *, plane: Plane, provenance: Provenance
-) -> pydicom.Dataset | None:
+    sources: Sequence[Frame], labels: NDArray[np.uint8], *, plane: Plane, provenance: Provenance
+) -> Segmentation | None:
     """BINARY SEG of the structures present, one segment each; None where no structure is present.
 
-    ``sources`` are the instances of one series in slice order, ``labels`` their label map ``(slice, row, column)``.
+    ``sources`` are the frames of one series in slice order, ``labels`` their label map ``(slice, row, column)``.
     """
     frames = _frames(labels)
     if not frames:
         return None
     present = sorted({frame.structure for frame in frames})
-    number = {structure: position for position, structure in enumerate(present, start=1)}
+    numbers = {structure: position for position, structure in enumerate(present, start=1)}
     index = list(Plane).index(plane)
     dataset = new_object(SegmentationStorage, KIND, provenance=provenance, index=index)
     dataset.Modality, dataset.SeriesNumber = "SEG", _SERIES_NUMBER + index
-    _describe(dataset, sources[0], instance_uid(provenance, "frame-of-reference", index))
+    place(dataset, sources[0], own_frame_of_reference(plane, provenance))
+    set_lossiness(dataset, sources[0].instance)
+    _describe(dataset)
     _set_pixels(dataset, labels, frames)
     sequences: dict[str, Sequence[bytes]] = {
-        "SegmentSequence": [_segment(number[each], STRUCTURE_CODES[each], provenance) for each in present],
-        "PerFrameFunctionalGroupsSequence": frame_items(sources, frames, number),
+        "SegmentSequence": [_segment(numbers[each], each, provenance) for each in present],
+        "PerFrameFunctionalGroupsSequence": segment_frame_items(sources, frames, numbers),
         "SharedFunctionalGroupsSequence": shared_items(sources),
-        **dimensions(instance_uid(provenance, "dimension-organization", index)),
-        **_references(sources),
+        **dimensions(instance_uid(provenance, "dimension-organization", index), segmented=True),
+        **source_references(sources),
     }
     for keyword, items in sequences.items():
         element = raw_element(keyword, items)
         dataset[element.tag] = element
-    return sign(dataset, sources[0], kind="Segmentation", description=f"Articula segmentation {plane}")
+    sign(dataset, sources[0].instance, kind="Segmentation", description=f"Articula segmentation {plane}")
+    return Segmentation(dataset, numbers)
 
 
-def _frames(labels: NDArray[np.uint8]) -> list[Frame]:
+def _frames(labels: NDArray[np.uint8]) -> list[SegmentFrame]:
     """Which structure is seen on which slice, by structure and then by slice."""
     values = len(Structure)  # OpenCV counts a slice ten times as fast as numpy
     seen = np.stack([cv2.calcHist([each], [0], None, [values], [0, values]).ravel() for each in labels])
     return [
-        Frame(Structure(value), int(index)) for value in STRUCTURE_CODES for index in np.flatnonzero(seen[:, value])
+        SegmentFrame(Structure(value), int(index))
+        for value in STRUCTURE_CODES
+        for index in np.flatnonzero(seen[:, value])
     ]
 
 
-def _describe(dataset: pydicom.Dataset, source: pydicom.Dataset, own_frame_of_reference: str) -> None:
+def _describe(dataset: pydicom.Dataset) -> None:
     dataset.ImageType = ["DERIVED", "PRIMARY"]
-    # a series without a frame of reference is one of its own
-    dataset.FrameOfReferenceUID = source.get("FrameOfReferenceUID") or own_frame_of_reference
-    dataset.PositionReferenceIndicator = ""
     dataset.ContentLabel, dataset.ContentDescription = "KNEE", "Knee structures, research use only"
     dataset.ContentCreatorName = None
     dataset.SegmentationType, dataset.SegmentsOverlap = "BINARY", "NO"
-    # once lossy, always lossy (PS3.3 C.7.6.1.1.5), at the ratio and by the method of the source
-    dataset.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
-    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        if dataset.LossyImageCompression == "01" and keyword in source:
-            element = as_it_is(source, keyword)
-            dataset[element.tag] = element
 
 
-def _set_pixels(dataset: pydicom.Dataset, labels: NDArray[np.uint8], frames: Sequence[Frame]) -> None:
+def _set_pixels(dataset: pydicom.Dataset, labels: NDArray[np.uint8], frames: Sequence[SegmentFrame]) -> None:
     """One bit a voxel, least significant first, frames one after the other without gaps (PS3.5 8.2)."""
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.NumberOfFrames, (dataset.Rows, dataset.Columns) = len(frames), labels.shape[1:]
@@ -98,7 +111,13 @@ def _set_pixels(dataset: pydicom.Dataset, labels: NDArray[np.uint8], frames: Seq
     dataset.add_new("PixelData", "OB", pixels + b"\0" * (len(pixels) % 2))
 
 
-def _segment(number: int, structure: StructureCode, provenance: Provenance) -> bytes:
+def structure_uid(structure: Structure, provenance: Provenance) -> str:
+    """Tracking UID of one structure of this knee, the same in every plane and in the report."""
+    return instance_uid(provenance, "structure", int(structure))
+
+
+def _segment(number: int, value: Structure, provenance: Provenance) -> bytes:
+    structure = STRUCTURE_CODES[value]
     where: dict[str, Value] = {"AnatomicRegionSequence": [coded(structure.region)]} if structure.region else {}
     return item(
         SegmentNumber=[number],
@@ -109,6 +128,8 @@ def _segment(number: int, structure: StructureCode, provenance: Provenance) -> b
         SegmentedPropertyCategoryCodeSequence=[coded(structure.category)],
         SegmentedPropertyTypeCodeSequence=[_property_type(structure)],
         RecommendedDisplayCIELabValue=cielab(structure.colour),
+        TrackingID=structure.label,
+        TrackingUID=structure_uid(value, provenance),
         **where,
     )
 
@@ -128,9 +149,3 @@ def _property_type(structure: StructureCode) -> bytes:
     extra: dict[str, Value] = {"SegmentedPropertyTypeModifierCodeSequence": modifier} if modifier else {}
     code = structure.type
     return item(CodeValue=code.value, CodingSchemeDesignator=code.scheme, CodeMeaning=code.meaning, **extra)
-
-
-def _references(sources: Sequence[pydicom.Dataset]) -> dict[str, Sequence[bytes]]:
-    instances = [instance_item(source) for source in sources]
-    series = item(SeriesInstanceUID=str(sources[0].SeriesInstanceUID), ReferencedInstanceSequence=instances)
-    return {"ReferencedSeriesSequence": [series], "SourceImageSequence": instances}

@@ -6,6 +6,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from services.common.finding import LABELS, Finding, Location
+from services.common.frame import Frame
 from services.common.study import Provenance
 from services.common.volume import Plane
 
@@ -36,8 +37,8 @@ def source_instance(index: int) -> pydicom.Dataset:
 
 
 @pytest.fixture
-def sources() -> list[pydicom.Dataset]:
-    return [source_instance(index) for index in range(SLICES)]
+def sources() -> list[Frame]:
+    return [Frame(source_instance(index)) for index in range(SLICES)]
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ import pytest
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from services.common.errors import RefusalCode
+from services.common.frame import Frame
 from services.common.volume import Plane
-from services.results.identity import new_object, sign, to_bytes
+from services.results.identity import new_object, sign
 from services.results.no_result import no_result_object
+from services.results.part10 import to_bytes
 from services.results.segmentation import segmentation_object
 
 from .conftest import source_instance
@@ -71,8 +73,9 @@ def test_patient_and_study_come_back_as_the_bytes_they_were(attributes, syntax, 
     sources = [stored(source, syntax) for source in sources]
     expected = raw_values(sources[0])
     charset = sources[0].get("SpecificCharacterSet")
+    frames = [Frame(source) for source in sources]
     for result in (
-        segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance),
+        segmentation_object(frames, labels, plane=Plane.SAGITTAL, provenance=provenance).dataset,
         no_result_object(sources[0], RefusalCode.UNEVEN_SLICES, provenance=provenance),
     ):
         read = pydicom.dcmread(io.BytesIO(to_bytes(result)))
@@ -95,10 +98,10 @@ def test_a_name_that_its_character_set_can_not_decode_survives(provenance):
 
 def test_nothing_else_of_the_source_header_gets_in(sources, labels, provenance):
     """Comments, addresses and private elements stay behind."""
-    for source in sources:
+    for source in (frame.instance for frame in sources):
         source.PatientComments, source.PatientAddress, source.InstitutionName = "free text", "1 Street", "Hospital"
         source.private_block(0x0011, "VENDOR", create=True).add_new(1, "LO", "secret")
-    result = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance)
+    result = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance).dataset
     assert not {"PatientComments", "PatientAddress", "InstitutionName"} & set(result.dir())
     assert not any(element.tag.is_private for element in result)
 
@@ -125,7 +128,7 @@ def test_dates_are_the_study_s_where_it_has_valid_ones(date, time, expected, pro
 
 def test_writing_reads_no_sequence(sources, labels, provenance):
     """Raw sequences stay raw until somebody looks, and looking does not change the bytes."""
-    result = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance)
+    result = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance).dataset
     first = to_bytes(result)
     assert result.get_item("PerFrameFunctionalGroupsSequence").is_raw
     assert len(result.PerFrameFunctionalGroupsSequence) == result.NumberOfFrames

@@ -11,11 +11,14 @@ from pydicom.sr.coding import Code as CodedConcept
 
 from services.common.codes import FINDING_CODES, KNEE_JOINT, LEFT, STRUCTURE_CODES, Code
 from services.common.finding import LABELS, Finding, Laterality
+from services.common.frame import Frame
 from services.common.volume import Plane
 from services.results.color import cielab
+from services.results.document import PROCEDURE
 from services.results.encoding import coded, item, raw_element
-from services.results.identity import DEVICE_SERIAL_NUMBER, MANUFACTURER, MODEL_NAME, instance_uid, to_bytes
-from services.results.report import PROCEDURE, STATE, THRESHOLD, Evidence, report_object
+from services.results.identity import DEVICE_SERIAL_NUMBER, MANUFACTURER, MODEL_NAME, instance_uid
+from services.results.part10 import to_bytes
+from services.results.report import CATEGORY, CATEGORY_CODES, STATE, THRESHOLD, Evidence, report_object
 from services.results.segmentation import segmentation_object
 
 
@@ -23,23 +26,27 @@ def concept(code: Code) -> CodedConcept:
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
-def highdicom_group(
-    finding: Finding, image: pydicom.Dataset, provenance
-) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+def highdicom_group(finding: Finding, image: Frame, provenance) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     uid = instance_uid(provenance, "finding", LABELS.index(finding.label))
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=finding.label),
         finding_type=concept(FINDING_CODES[finding.label]),
         finding_sites=[hd.sr.FindingSite(concept(KNEE_JOINT), laterality=concept(LEFT))],
-        algorithm_id=hd.sr.AlgorithmIdentification("knee_classification", provenance.software_version),
+        algorithm_id=hd.sr.AlgorithmIdentification(
+            "knee_classification",
+            provenance.software_version,
+            parameters=[f"onnx_sha256={'a' * 64}"],
+            manufacturer=MANUFACTURER,
+        ),
         measurements=[
             hd.sr.Measurement(codes.DCM.Probability, finding.probability, codes.UCUM.NoUnits),
             hd.sr.Measurement(concept(THRESHOLD), finding.threshold, codes.UCUM.NoUnits),
         ],
         qualitative_evaluations=[
-            hd.sr.QualitativeEvaluation(concept(STATE), codes.SCT.Present if finding.positive else codes.SCT.Absent)
+            hd.sr.QualitativeEvaluation(concept(STATE), codes.SCT.Present if finding.positive else codes.SCT.Absent),
+            hd.sr.QualitativeEvaluation(concept(CATEGORY), concept(CATEGORY_CODES[finding.category])),
         ],
-        source_images=[hd.sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)],
+        source_images=[hd.sr.SourceImageForMeasurementGroup(image.sop_class_uid, image.sop_instance_uid)],
     )
 
 
@@ -71,7 +78,7 @@ def both(tmp_path, sources, labels, provenance) -> tuple[hd.seg.Segmentation, hd
     """Our segmentation and highdicom's of the same labels, each read back by highdicom."""
     present = sorted(set(np.unique(labels)) - {0})
     theirs = hd.seg.Segmentation(
-        source_images=[hd_readable(source) for source in sources],
+        source_images=[hd_readable(source.instance) for source in sources],
         pixel_array=np.searchsorted([0, *present], labels).astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=[highdicom_segment(number, value) for number, value in enumerate(present, start=1)],
@@ -85,7 +92,7 @@ def both(tmp_path, sources, labels, provenance) -> tuple[hd.seg.Segmentation, hd
         device_serial_number=DEVICE_SERIAL_NUMBER,
     )
     theirs.save_as(tmp_path / "theirs.dcm")
-    ours = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance)
+    ours = segmentation_object(sources, labels, plane=Plane.SAGITTAL, provenance=provenance).dataset
     (tmp_path / "ours.dcm").write_bytes(to_bytes(ours))
     return hd.seg.segread(tmp_path / "ours.dcm"), hd.seg.segread(tmp_path / "theirs.dcm")
 
