@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.finding import Structure
-from services.common.morphometry import contact_area_mm2, outline_area_mm2, overhang_mm, volume_mm3
+from services.common.morphometry import contact_area_mm2, outline_area_mm2, overhang_mm, rows_seen, volume_mm3
 from services.common.reference_ranges import REFERENCE_RANGES, ReferenceRange
 from services.common.transforms import PIXEL_MM
 from services.common.volume import Plane, Volume
@@ -51,6 +51,14 @@ class Quantity(StrEnum):
     EXTRUSION = "extrusion"
 
 
+class Normality(StrEnum):
+    """A value against its reference range."""
+
+    NORMAL = "normal"
+    UNDETERMINED = "undetermined"
+    ABNORMAL = "abnormal"
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One value with its uncertainty, both in ``unit``; ``slice_index`` names the slice that shows it best."""
@@ -77,6 +85,16 @@ class Measurement:
         """What other knees measure, where somebody has published it."""
         return REFERENCE_RANGES.get(self.key)
 
+    @property
+    def normality(self) -> Normality | None:
+        """Abnormal only where the value lies beyond its range by more than its uncertainty; None without a range."""
+        if self.reference is None:
+            return None
+        beyond = self.reference.beyond(self.value)
+        if beyond <= 0:
+            return Normality.NORMAL
+        return Normality.ABNORMAL if beyond > self.uncertainty else Normality.UNDETERMINED
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -89,8 +107,8 @@ class _Seen:
 
 def measure(labels: Mapping[Plane, Volume]) -> tuple[Measurement, ...]:
     """All measurements that the label maps at hand allow, in a fixed order."""
-    cropped = {plane: _Cropped.of(_upright(volume)) for plane, volume in labels.items()}
-    return tuple(_measurements(cropped))
+    upright = {plane: _Labels.of(_upright(volume)) for plane, volume in labels.items()}
+    return tuple(_measurements(upright))
 
 
 def _upright(volume: Volume) -> Volume:
@@ -103,7 +121,7 @@ def _upright(volume: Volume) -> Volume:
     return Volume(voxels if affine[2, 1] < 0 else voxels[:, ::-1], affine)  # spacing is all that is read of it
 
 
-def _measurements(labels: Mapping[Plane, "_Cropped"]) -> Iterator[Measurement]:
+def _measurements(labels: Mapping[Plane, "_Labels"]) -> Iterator[Measurement]:
     for structure, (bone, planes) in _CARTILAGES.items():
         seen = {plane: _cartilage(labels[plane], structure, bone) for plane in planes if plane in labels}
         for quantity in (Quantity.VOLUME, Quantity.THICKNESS):
@@ -111,7 +129,11 @@ def _measurements(labels: Mapping[Plane, "_Cropped"]) -> Iterator[Measurement]:
     for structure in _MENISCI:
         coronal = {plane: _extrusion(labels[plane], structure) for plane in (Plane.CORONAL,) if plane in labels}
         yield from _combined(Quantity.EXTRUSION, structure, coronal)
-    fluid = {plane: _volume(labels[plane], Structure.EFFUSION) for plane in _EFFUSION_PLANES if plane in labels}
+    fluid = {
+        plane: _volume(labels[plane].around(Structure.EFFUSION), Structure.EFFUSION)
+        for plane in _EFFUSION_PLANES
+        if plane in labels
+    }
     yield from _combined(Quantity.VOLUME, Structure.EFFUSION, fluid)
 
 
@@ -128,43 +150,34 @@ def _combined(
 
 
 @dataclass(frozen=True, eq=False)
-class _Cropped:
-    """A label map cut down to what is labelled; ``first`` counts the slices that were cut off."""
+class _Labels:
+    """A label map, where its structures lie, and how many slices were cut off before its first."""
 
-    voxels: NDArray[np.generic]
+    voxels: NDArray[np.uint8]
+    seen: NDArray[np.uint16]
     spacing_mm: NDArray[np.float64]
-    first: int
+    first: int = 0
 
     @classmethod
-    def of(cls, volume: Volume) -> "_Cropped":
-        box = tuple(
-            slice(int(found[0]), int(found[-1]) + 1) if (found := np.flatnonzero(line)).size else slice(0, 0)
-            for line in _profiles(volume.voxels)
-        )
-        return cls(volume.voxels[box], volume.spacing_mm, box[0].start)
+    def of(cls, volume: Volume) -> "_Labels":
+        voxels = np.asarray(volume.voxels, dtype=np.uint8)
+        return cls(voxels, rows_seen(voxels), volume.spacing_mm)
 
-    def around(self, structure: Structure, margin: int = 1) -> "_Cropped":
-        """The box of one structure and its neighbours within the slice."""
-        mask = self.voxels == structure
-        box = []
-        for axis, line in enumerate(_profiles(mask)):
-            found = np.flatnonzero(line)
-            if not found.size:
-                return _Cropped(self.voxels[:0], self.spacing_mm, self.first)
-            reach = margin if axis else 0
-            box.append(slice(max(int(found[0]) - reach, 0), int(found[-1]) + 1 + reach))
-        return _Cropped(self.voxels[tuple(box)], self.spacing_mm, self.first + box[0].start)
+    def around(self, structure: Structure) -> "_Labels":
+        """The box of one structure, with one row and column of its neighbours on each side."""
+        seen = (self.seen >> np.uint16(structure)) & 1
+        slices, rows = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        if not slices.size:
+            return _Labels(self.voxels[:0], self.seen[:0], self.spacing_mm)
+        box = slice(slices[0], slices[-1] + 1), slice(max(rows[0] - 1, 0), rows[-1] + 2)
+        found = np.bitwise_or.reduce((self.voxels[box] == structure).view(np.uint8), axis=(0, 1))
+        columns = np.flatnonzero(found)
+        near = self.voxels[box][:, :, max(columns[0] - 1, 0) : columns[-1] + 2]
+        return _Labels(near, self.seen[box], self.spacing_mm, self.first + int(slices[0]))
 
 
-def _profiles(voxels: NDArray[np.generic]) -> list[NDArray[np.bool_]]:
-    """Where anything is, along slices, rows and columns."""
-    anything = np.asarray(voxels != 0)
-    across = np.asarray(anything.any(axis=0))
-    return [np.asarray(line) for line in (anything.any(axis=(1, 2)), across.any(axis=1), across.any(axis=0))]
-
-
-def _volume(labels: _Cropped, structure: Structure) -> _Seen | None:
-    part = labels.around(structure)
+def _volume(part: _Labels, structure: Structure) -> _Seen | None:
+    """Volume of what is in the structure's own box."""
     mask = part.voxels == structure
     value = volume_mm3(mask, part.spacing_mm) / _MM3_PER_ML
     if value < MIN_VOLUME_ML:
@@ -173,11 +186,11 @@ def _volume(labels: _Cropped, structure: Structure) -> _Seen | None:
     return _Seen(value, edge, part.first + int(np.argmax(mask.sum(axis=(1, 2)))))
 
 
-def _cartilage(labels: _Cropped, structure: Structure, bone: Structure) -> dict[Quantity, _Seen]:
-    volume = _volume(labels, structure)
+def _cartilage(labels: _Labels, structure: Structure, bone: Structure) -> dict[Quantity, _Seen]:
+    part = labels.around(structure)
+    volume = _volume(part, structure)
     if volume is None:
         return {}
-    part = labels.around(structure)
     covered = contact_area_mm2(part.voxels == structure, part.voxels == bone, part.spacing_mm)
     if covered < MIN_CONTACT_MM2:
         return {Quantity.VOLUME: volume}
@@ -186,7 +199,7 @@ def _cartilage(labels: _Cropped, structure: Structure, bone: Structure) -> dict[
     return {Quantity.VOLUME: volume, Quantity.THICKNESS: thickness}
 
 
-def _extrusion(labels: _Cropped, structure: Structure) -> _Seen | None:
+def _extrusion(labels: _Labels, structure: Structure) -> _Seen | None:
     """The median over the middle third of the slices through the meniscus."""
     meniscus = labels.around(structure)
     if volume_mm3(meniscus.voxels == structure, meniscus.spacing_mm) / _MM3_PER_ML < MIN_VOLUME_ML:

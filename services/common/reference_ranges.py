@@ -4,6 +4,7 @@ A range is a comparison and no diagnosis: it is given only where a source can be
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 _LABEL_MAPS = (
     "Label maps of 34 to 68 knees of the Osteoarthritis Initiative (3T DESS, published with Woo et al. 2022), "
@@ -19,22 +20,37 @@ _FLUID = (
 )
 
 
+class Worse(StrEnum):
+    """The side of a range on which disease lies."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
 @dataclass(frozen=True)
 class ReferenceRange:
-    """Limits in the unit of the measurement; ``low`` is None where small values mean nothing."""
+    """Limits in the unit of the measurement; ``low`` is None where small values mean nothing.
+
+    ``worse`` tells which side speaks for disease: cartilage gets lost, and slices at a slant make it look thicker, so a
+    thick one is no finding.
+    """
 
     low: float | None
     high: float
+    worse: Worse
     description: str
     source: str
 
-    def holds(self, value: float) -> bool:
-        """Whether a value lies within the limits."""
-        return value <= self.high and (self.low is None or value >= self.low)
+    def beyond(self, value: float) -> float:
+        """How far a value lies beyond the limit that matters; negative within."""
+        if self.worse is Worse.LOW:
+            return (self.low or 0.0) - value
+        return value - self.high
 
 
 def _cartilage(mean: float, deviation: float, description: str) -> ReferenceRange:
-    return ReferenceRange(round(mean - 2 * deviation, 2), round(mean + 2 * deviation, 2), description, _LABEL_MAPS)
+    low, high = round(mean - 2 * deviation, 2), round(mean + 2 * deviation, 2)
+    return ReferenceRange(low, high, Worse.LOW, description, _LABEL_MAPS)
 
 
 # by Measurement.key
@@ -45,6 +61,6 @@ REFERENCE_RANGES: dict[str, ReferenceRange] = {
     "lateral_tibial_cartilage_thickness": _cartilage(1.85, 0.25, "Tibial cartilage of both sides together"),
     "patellar_cartilage_volume": _cartilage(2.8, 1.0, "Patellar cartilage"),
     "patellar_cartilage_thickness": _cartilage(2.1, 0.4, "Patellar cartilage"),
-    "medial_meniscus_extrusion": ReferenceRange(None, 3.0, "Body of the medial meniscus", _EXTRUSION),
-    "effusion_volume": ReferenceRange(None, 8.0, "Synovial fluid of the whole joint", _FLUID),
+    "medial_meniscus_extrusion": ReferenceRange(None, 3.0, Worse.HIGH, "Body of the medial meniscus", _EXTRUSION),
+    "effusion_volume": ReferenceRange(None, 8.0, Worse.HIGH, "Synovial fluid of the whole joint", _FLUID),
 }

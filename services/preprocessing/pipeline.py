@@ -35,6 +35,7 @@ from services.preprocessing.selection import NO_SOURCE, Selection, select_series
 from services.preprocessing.settings import PreprocessingSettings
 from services.preprocessing.stacking import ModelInput, Sources, assemble, transform
 from services.preprocessing.writing import ResultObject, findings_objects, no_result_objects, store
+from services.results.identity import RESULT_FORMAT
 
 PIPELINE = "knee"
 SOFTWARE_VERSION = "0.1.0"
@@ -109,6 +110,7 @@ def description(model_digests: dict[str, str]) -> pb.PipelineDescription:
     parameters = {
         "models": model_digests,
         "software": SOFTWARE_VERSION,
+        "result_format": RESULT_FORMAT,
         "field_of_view_mm": FIELD_OF_VIEW_MM,
         "window_percentiles": WINDOW_PERCENTILES,
         "rules": load_rules(PIPELINE).text,

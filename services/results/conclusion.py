@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.common.codes import CONCLUSION, FINDING_CODES, STRUCTURE_CODES
 from services.common.finding import Category, Finding, Laterality
-from services.common.measurement import Measurement
+from services.common.measurement import Measurement, Normality
 from services.results.content import text
 
 _SIDES = {Laterality.RIGHT: "right knee", Laterality.LEFT: "left knee", Laterality.UNKNOWN: "knee, side unknown"}
@@ -20,7 +20,7 @@ def conclusion_text(findings: Sequence[Finding], measurements: Sequence[Measurem
     ordered = sorted(findings, key=lambda each: -each.probability / each.threshold)
     positive = [_named(each) for each in ordered if each.positive]
     open_ones = [_named(each) for each in ordered if not each.positive and each.category is Category.EQUIVOCAL]
-    outside = [_measured(each) for each in measurements if each.reference and not each.reference.holds(each.value)]
+    outside = [_measured(each) for each in measurements if each.normality is Normality.ABNORMAL]
     sentences = [
         f"MRI of the {_SIDES[laterality]}, automated reading.",
         f"Above threshold: {'; '.join(positive)}." if positive else "None of the twelve findings is above threshold.",

@@ -23,6 +23,7 @@ Value = str | bytes | float | Sequence[float] | Sequence[bytes]
 _NUMBERS = {"US": "H", "UL": "I", "FD": "d"}
 _LONG_LENGTH = frozenset({"SQ", "UT", "UC", "OB", "OW"})
 _ITEM = b"\xfe\xff\x00\xe0"
+_LONG, _SHORT = struct.Struct("<2xI"), struct.Struct("<H")
 _SHORT_CODE = 16  # characters of a Code Value; a longer one is a Long Code Value (PS3.3 8.1)
 
 
@@ -39,8 +40,12 @@ def joined(*parts: bytes) -> bytes:
 
 def elements(**attributes: Value) -> bytes:
     """Encoded elements in the order of their tags. Values are text, numbers by VR, or items for a sequence."""
-    ordered = sorted((_entry(keyword)[0], keyword) for keyword in attributes)
-    return b"".join(_element(keyword, attributes[keyword]) for _, keyword in ordered)
+    parts = []
+    for keyword, start, vr in _layout(tuple(attributes)):
+        body = _body(vr, attributes[keyword])
+        length = _LONG.pack(len(body)) if vr in _LONG_LENGTH else _SHORT.pack(len(body))
+        parts += [start, length, body]
+    return b"".join(parts)
 
 
 def raw_element(keyword: str, value: Value) -> RawDataElement:
@@ -67,11 +72,11 @@ def _entry(keyword: str) -> tuple[int, str, bytes]:
     return tag, dictionary_VR(tag), struct.pack("<HH", tag >> 16, tag & 0xFFFF)
 
 
-def _element(keyword: str, value: Value) -> bytes:
-    _, vr, tag = _entry(keyword)
-    body = _body(vr, value)
-    length = struct.pack("<2xI", len(body)) if vr in _LONG_LENGTH else struct.pack("<H", len(body))
-    return tag + vr.encode() + length + body
+@cache
+def _layout(keywords: tuple[str, ...]) -> tuple[tuple[str, bytes, str], ...]:
+    """Keyword, encoded tag and VR, and VR, in the order of the tags; few combinations of keywords ever occur."""
+    ordered = sorted((*_entry(keyword), keyword) for keyword in keywords)
+    return tuple((keyword, start + vr.encode(), vr) for _, vr, start, keyword in ordered)
 
 
 def _body(vr: str, value: Value) -> bytes:

@@ -9,11 +9,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
 import pydicom
 from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 from pydicom.uid import Comprehensive3DSRStorage
 
 from services.common.codes import (
@@ -132,13 +133,19 @@ def _opinion(opinion: Opinion, *, unicode: bool) -> bytes:
     comment = [text(COMMENT, _text(opinion.comment, unicode=unicode))] if opinion.comment else []
     items = [
         *_observer(opinion, unicode=unicode),
-        date_time(SAID_AT, opinion.said_at.strftime("%Y%m%d%H%M%S%z"), Relation.CONTEXT),
+        date_time(SAID_AT, _written(opinion.said_at), Relation.CONTEXT),
         code(FINDING, FINDING_CODES[opinion.label]),
         code(VERDICT, VERDICT_CODES[opinion.verdict]),
         text(ALGORITHM_VERSION, opinion.software_version, Relation.MODIFIES),
         *comment,
     ]
     return container(OPINION, items)
+
+
+def _written(moment: datetime) -> str:
+    """The moment with an offset that is not zero: DCMTK 3.6 refuses a document for one of +0000."""
+    with_offset = moment if moment.utcoffset() else moment.astimezone(timezone(timedelta(hours=1)))
+    return with_offset.strftime("%Y%m%d%H%M%S%z")
 
 
 def _text(value: str, *, unicode: bool) -> str | bytes:
@@ -154,9 +161,14 @@ def _readable(report: pydicom.Dataset, opinions: Sequence[Opinion]) -> pydicom.D
     """The report's patient and study as they are, or in UTF-8 where an opinion needs more than ASCII."""
     if all((each.comment + each.observer).isascii() for each in opinions):
         return report
-    source = pydicom.Dataset()
+    raw, source = (
+        pydicom.Dataset(),
+        pydicom.Dataset(),
+    )  # looking at an element decodes it in place, so not in the report
     for keyword in (each for each in COPIED if each in report):
-        value = report[keyword].value
+        raw[Tag(keyword)] = report.get_item(keyword)
+    for keyword in (each for each in COPIED if each in raw):
+        value = raw[keyword].value
         written = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")
         if _UNDECODABLE in written:
             return report

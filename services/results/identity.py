@@ -21,6 +21,7 @@ from services.common.volume import Plane
 MANUFACTURER = "Articula"
 MODEL_NAME = "Articula knee MRI"
 DEVICE_SERIAL_NUMBER = "articula"
+RESULT_FORMAT = 2  # counts changes of what is written; part of the pipeline's digest, so that each makes new results
 RESEARCH_ONLY = "Research use only, not for diagnosis. Trained on synthetic data."
 
 _TYPE_2 = (

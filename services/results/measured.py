@@ -27,6 +27,7 @@ from services.common.codes import (
     NORMAL_RANGE_LOWER_LIMIT,
     NORMAL_RANGE_UPPER_LIMIT,
     NORMALITY,
+    NORMALITY_UNDETERMINED,
     REFERENCED_SEGMENT,
     RIGHT,
     SOURCE_OF_MEASUREMENT,
@@ -43,7 +44,7 @@ from services.common.codes import (
 )
 from services.common.finding import Laterality, Structure
 from services.common.frame import Frame
-from services.common.measurement import Measurement, Quantity
+from services.common.measurement import Measurement, Normality, Quantity
 from services.common.study import Provenance
 from services.common.volume import Plane
 from services.results.content import (
@@ -61,6 +62,11 @@ from services.results.segmentation import Segmentation, structure_uid
 
 THICKNESS = private("THICKNESS", "Thickness over the covered bone")
 EXTRUSION = private("EXTRUSION", "Extrusion beyond the edge of the tibia")
+NORMALITY_CODES = {
+    Normality.NORMAL: NORMAL,
+    Normality.UNDETERMINED: NORMALITY_UNDETERMINED,
+    Normality.ABNORMAL: ABNORMAL,
+}
 _MODEL = "knee_segmentation"
 _TEMPLATE = "1411"
 _SIDES = {Laterality.RIGHT: RIGHT, Laterality.LEFT: LEFT}
@@ -123,9 +129,9 @@ def _measurement(measurement: Measurement, frame: Frame) -> bytes:
 
 def _properties(measurement: Measurement, unit: Code) -> Iterator[bytes]:
     of = Relation.PROPERTY
-    reference = measurement.reference
-    if reference is not None:
-        yield code(NORMALITY, NORMAL if reference.holds(measurement.value) else ABNORMAL, of)
+    reference, normality = measurement.reference, measurement.normality
+    if reference is not None and normality is not None:
+        yield code(NORMALITY, NORMALITY_CODES[normality], of)
         yield number(NORMAL_RANGE_UPPER_LIMIT, reference.high, unit, relation=of)
         if reference.low is not None:
             yield number(NORMAL_RANGE_LOWER_LIMIT, reference.low, unit, relation=of)

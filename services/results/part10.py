@@ -15,7 +15,7 @@ from pydicom.uid import UID
 
 from services.common.uids import UID_ROOT
 
-_FLOAT_PIXEL_DATA = Tag("FloatPixelData")
+_FLOAT_PIXEL_DATA, _PIXEL_DATA = Tag("FloatPixelData"), Tag("PixelData")
 _FLOAT_BYTES = 4
 
 
@@ -33,10 +33,10 @@ class FloatFrames(io.BufferedIOBase):
     def __len__(self) -> int:
         return self._frames.size * _FLOAT_BYTES
 
-    def __iter__(self) -> Iterator[NDArray[np.float32] | int]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[memoryview | int]:  # type: ignore[override]
         """Each frame, or the number of its bytes where all are zero."""
         for frame in self._frames:
-            yield self._floats(frame) if frame.any() else frame.size * _FLOAT_BYTES
+            yield self._floats(frame).data if frame.max(initial=0) else frame.size * _FLOAT_BYTES
 
     def readable(self) -> bool:
         """Yes."""
@@ -77,23 +77,28 @@ def to_bytes(dataset: pydicom.Dataset) -> bytes:
 
 
 def write_file(dataset: pydicom.Dataset, path: Path) -> None:
-    """Write the same bytes to a file; frames of a map that are all zero become holes in it, which cost nothing."""
-    pixels: Any = dataset.pop(_FLOAT_PIXEL_DATA, None)
+    """Write the same bytes to a file, pixels straight from where they lie.
+
+    Frames of a map that are all zero become holes in the file, which cost nothing and read as zeros.
+    """
+    tag = next((each for each in (_FLOAT_PIXEL_DATA, _PIXEL_DATA) if each in dataset), None)
+    pixels: Any = None if tag is None else dataset[tag]
+    if tag is None or pixels.is_undefined_length:
+        path.write_bytes(to_bytes(dataset))
+        return
+    del dataset[tag]
     header = to_bytes(dataset)
+    dataset[tag] = pixels
     with path.open("wb") as file:
-        file.write(header)
-        if pixels is None:
-            return
-        frames: FloatFrames = pixels.value
-        # the element stands last: nothing of ours has a tag beyond it
-        file.write(struct.pack("<HH2s2xI", _FLOAT_PIXEL_DATA.group, _FLOAT_PIXEL_DATA.element, b"OF", len(frames)))
-        for frame in frames:
-            if isinstance(frame, int):
-                file.seek(frame, io.SEEK_CUR)
+        # pixels stand last: nothing of ours has a tag beyond them
+        length = struct.pack("<HH2s2xI", tag.group, tag.element, pixels.VR.encode(), len(pixels.value))
+        file.write(header + length)
+        for part in pixels.value if tag == _FLOAT_PIXEL_DATA else [pixels.value]:
+            if isinstance(part, int):
+                file.seek(part, io.SEEK_CUR)
             else:
-                file.write(frame.data)
+                file.write(part)
         file.truncate()
-    dataset[_FLOAT_PIXEL_DATA] = pixels
 
 
 def _complete(dataset: pydicom.Dataset) -> None:

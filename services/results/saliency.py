@@ -37,9 +37,14 @@ def overlay(background: Pixels, saliency: Pixels) -> Pixels:
     The map is inferno, which grows in brightness with strength and is safe for colour-blind readers; weak heat is
     transparent.
     """
-    mixture = (saliency.astype(np.uint16) << 8) | background
-    pixels = np.take(_composition(), mixture, mode="clip").view(np.uint8).reshape(*background.shape, 4)
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), dtype=np.uint8)
+    pixels = np.asarray(cv2.cvtColor(background, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    left, top, width, height = cv2.boundingRect(saliency)  # of what is not zero
+    warm = slice(top, top + height), slice(left, left + width)
+    mixture = (saliency[warm].astype(np.uint16) << 8) | background[warm]
+    mixed = np.take(_composition(), mixture, mode="clip").view(np.uint8).reshape(height, width, 4)
+    if mixed.size:
+        pixels[warm] = cv2.cvtColor(mixed, cv2.COLOR_BGRA2BGR)
+    return pixels
 
 
 @cache
@@ -55,14 +60,14 @@ def _composition() -> NDArray[np.uint32]:
 
 def slices_to_show(heat: Pixels, deciding: int) -> tuple[int, int]:
     """First and last slice of the picture series: where heat reaches a tenth of its maximum, and the deciding slice."""
-    strongest = heat.max(axis=(1, 2))
+    strongest = heat.reshape(len(heat), -1).max(axis=1)
     hot = np.flatnonzero(strongest >= max(int(strongest.max()) * _SHOWN_FROM, 1))
     return min([deciding, *hot[:1].tolist()]), max([deciding, *hot[-1:].tolist()])
 
 
 def most_important_slices(heat: Pixels, deciding: int) -> list[int]:
     """The deciding slice, then the others by the sum of their heat; slices without heat are not important."""
-    total = heat.sum(axis=(1, 2), dtype=np.int64)
+    total = np.array([cv2.sumElems(each)[0] for each in heat])
     others = [index for index in np.argsort(-total, kind="stable").tolist() if index != deciding and total[index]]
     return [deciding, *others[: _IMPORTANT - 1]]
 

@@ -31,7 +31,7 @@ def test_a_study_comes_back_as_findings_and_objects_with_the_manifest_last(tmp_p
     assert [finding.label for finding in summary.findings] == list(LABELS)
     assert [finding.label for finding in summary.findings if finding.positive] == ["ACL"]
     results = objects_of(responses)
-    assert [each.Modality for each in results.values()] == ["SEG", "SEG", "SEG", "OT", "SR", "KO"]
+    assert [each.Modality for each in results.values()] == ["SEG", "SEG", "SEG", "OT", "OT", "SR", "KO"]
     assert list(results)[-1] == result_uid(DIGEST, "manifest")
     assert not list((tmp_path / "spool").iterdir())
 

@@ -14,10 +14,10 @@ def write_page(path: Path, collected: Collected, status: StudyStatus, pictures: 
     """Render ``report.html``; pictures are embedded, so the file can be mailed or moved."""
     environment = Environment(loader=PackageLoader("tools.demo", "."), autoescape=True)
     embedded = {name: base64.b64encode(picture.read_bytes()).decode() for name, picture in pictures.items()}
-    notes = [note for note in collected.notes if "sha256" not in note and not note.startswith(("pipeline", "Research"))]
+    notes = [note for note in collected.notes if not _of_provenance(note) and not note.startswith("Research")]
     html = environment.get_template("report.html.jinja").render(
         findings=sorted(collected.findings, key=lambda each: -each.probability),
-        made_by=[note for note in collected.notes if "sha256" in note or note.startswith("pipeline")],
+        made_by=[note for note in collected.notes if _of_provenance(note)],
         notes=notes,
         conclusion=collected.conclusion,
         status=status,
@@ -25,3 +25,7 @@ def write_page(path: Path, collected: Collected, status: StudyStatus, pictures: 
         objects=collected.objects,
     )
     path.write_text(html, encoding="utf-8")
+
+
+def _of_provenance(note: str) -> bool:
+    return "sha256" in note or note.startswith(("pipeline", "preprocessing", "input digest"))
