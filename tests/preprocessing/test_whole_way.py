@@ -11,7 +11,7 @@ import pytest
 
 from services.common.volume import Plane
 from tests.preprocessing.live_service import files_of, objects_of, requests, run
-from tests.studies import COLUMNS, COSINES, ROWS, series
+from tests.studies import COLUMNS, COSINES, ROWS, enhanced, series
 
 # centre in LPS mm and radius: left, head, front
 BALLS = (((22.0, 2.0, -3.0), 17.0), ((-8.0, 3.0, 36.0), 14.0), ((2.0, -35.0, 4.0), 11.0))
@@ -101,6 +101,26 @@ def test_files_in_any_order_give_the_same_segmentation(tmp_path):
     (other,) = segmentations(tmp_path, instances[::-1])
     assert one.PixelData == other.PixelData
     assert overlap(one) > 0.93
+
+
+@pytest.mark.parametrize("degrees", [0, 24])
+def test_an_enhanced_object_is_segmented_like_its_classic_series(tmp_path, degrees):
+    """Same voxels at the same place; the references name the frames."""
+    classic = phantom(turned(Plane.SAGITTAL, degrees))
+    multi_frame = enhanced(classic)
+    (one,) = segmentations(tmp_path, classic)
+    (other,) = segmentations(tmp_path, [multi_frame])
+    assert overlap(other) > 0.93
+    assert one.PixelData == other.PixelData
+    frames = [item.DerivationImageSequence[0].SourceImageSequence[0] for item in other.PerFrameFunctionalGroupsSequence]
+    assert {each.ReferencedSOPInstanceUID for each in frames} == {multi_frame.SOPInstanceUID}
+    places = {
+        int(each.ReferencedFrameNumber): tuple(item.PlanePositionSequence[0].ImagePositionPatient)
+        for each, item in zip(frames, other.PerFrameFunctionalGroupsSequence, strict=True)
+    }
+    sources = multi_frame.PerFrameFunctionalGroupsSequence
+    for number, place in places.items():
+        assert place == tuple(sources[number - 1].PlanePositionSequence[0].ImagePositionPatient)
 
 
 def segmentations(folder, instances) -> list[pydicom.Dataset]:
