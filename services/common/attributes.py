@@ -4,12 +4,13 @@ What is not here never reaches a rule, a model or a result: other patient data, 
 that needs another attribute adds it here.
 """
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.tag import BaseTag
 
 _IDENTITY = """
     SpecificCharacterSet SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID
     PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientAge PatientSize PatientWeight
+    PerformedProcedureStepDescription
     StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName StudyDescription
 """
 _SERIES = """
@@ -28,7 +29,7 @@ _MR = """
     EchoTime InversionTime TriggerTime EchoNumbers EchoTrainLength FlipAngle NumberOfAverages MagneticFieldStrength
     ImagingFrequency ImagedNucleus SpacingBetweenSlices SliceThickness DiffusionBValue ContrastBolusAgent
     TemporalPositionIdentifier NumberOfTemporalPositions TemporalResolution AcquisitionMatrix
-    ReceiveCoilName PixelBandwidth
+    ReceiveCoilName PixelBandwidth AngioFlag
 """
 _PLACE = """
     ImagePositionPatient ImageOrientationPatient PixelSpacing ImagerPixelSpacing SliceLocation StackID
@@ -51,21 +52,22 @@ _MULTI_FRAME = """
     MRModifierSequence InversionRecovery InversionTimes SpectrallySelectedSuppression SpectrallySelectedExcitation
     SpatialPresaturation MRImagingModifierSequence MRAveragesSequence MRDiffusionSequence DiffusionDirectionality
     GradientEchoTrainLength RFEchoTrainLength EchoPulseSequence MultiPlanarExcitation SteadyStatePulseSequence
-    T2Preparation ConversionSourceAttributesSequence UnassignedSharedConvertedAttributesSequence
+    T2Preparation EchoPlanarPulseSequence CardiacSynchronizationSequence NominalCardiacTriggerDelayTime
+    ConversionSourceAttributesSequence UnassignedSharedConvertedAttributesSequence
     UnassignedPerFrameConvertedAttributesSequence PixelPresentation VolumetricProperties
     VolumeBasedCalculationTechnique ComplexImageComponent AcquisitionContrast ContentQualification
     ResonantNucleus KSpaceFiltering TemporalPositionTimeOffset
 """
 _PRIVATE: dict[int, str | None] = {
     0x0019_100A: None,  # Siemens MR HEADER: NumberOfImagesInMosaic
-    0x2005_100D: None,  # Philips Imaging DD 001: scale intercept
-    0x2005_100E: None,  # Philips Imaging DD 001: scale slope
+    **{0x2005_000D + (block << 8): None for block in range(0x10, 0x20)},  # Philips MR Imaging DD 001: scale intercept
+    **{0x2005_000E + (block << 8): None for block in range(0x10, 0x20)},  # and slope
     0x2005_140F: "SQ",  # Philips Imaging DD 005: the classic attributes of an enhanced frame
     **{0x0019_0000 + block: "LO" for block in range(0x10, 0x20)},  # who owns a private block
     **{0x2005_0000 + block: "LO" for block in range(0x10, 0x20)},
 }
 
-PIXEL_DATA = BaseTag(0x7FE0_0010)
+PIXEL_DATA = 0x7FE0_0010
 
 
 def _public() -> dict[int, str | None]:
@@ -79,3 +81,4 @@ def _public() -> dict[int, str | None]:
 
 # the tag again, as pydicom keys its elements, and the VR of the dictionary
 READ = {tag: (BaseTag(tag), vr) for tag, vr in {**_public(), **_PRIVATE}.items()}
+BY_KEYWORD = {keyword: READ[tag][0] for keyword, tag in ((keyword_for_tag(tag), tag) for tag in READ) if keyword}

@@ -5,18 +5,18 @@ allow-list before anything else is parsed, the elements are walked by ``part10``
 the pixels stay in the file until ``pixels`` is asked for a frame. What goes wrong is a ``StudyRefused`` with a code.
 """
 
+import math
 import mmap
 import re
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -29,7 +29,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from services.common.attributes import PIXEL_DATA
+from services.common.attributes import BY_KEYWORD, PIXEL_DATA
 from services.common.codestream import COMPRESSED
 from services.common.encapsulation import Fragments
 from services.common.errors import RefusalCode, StudyRefused
@@ -42,8 +42,9 @@ READABLE = NATIVE | COMPRESSED
 MR_STORAGE = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 
 _UID_FORM = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
-_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
-_TEXT = frozenset({"DS", "IS"})
+_BINARY = {"US": "H", "US or SS": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_DECIMAL_TEXT = frozenset({"DS", "IS"})
+_PLAIN_TEXT = _DECIMAL_TEXT | {"CS", "UI", "DA", "TM", "DT", "AE", "AS"}
 
 
 class StoredInstance(StoredDataset):
@@ -61,7 +62,7 @@ def read_instance(path: Path) -> pydicom.Dataset:
     ``INVALID_IDENTITY``, ``TOO_LARGE``.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with mapped(path) as data:
             instance = _parse(data)
     except ValueError as error:  # an empty file can't be mapped
         raise StudyRefused(RefusalCode.UNREADABLE_DICOM) from error
@@ -70,13 +71,16 @@ def read_instance(path: Path) -> pydicom.Dataset:
     return instance
 
 
-def element_bytes(path: Path, syntax: str) -> bytes | mmap.mmap:
-    """The bytes that offsets of elements count in: the mapped file, or what a deflated one inflates to."""
-    if syntax == DeflatedExplicitVRLittleEndian:
-        stat = path.stat()
-        return _inflated(path, stat.st_mtime_ns, stat.st_size)
+def mapped(path: Path) -> mmap.mmap:
+    """The bytes of a file, which offsets of its elements count in; raises ``ValueError`` for an empty one."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def inflated(path: Path) -> bytes:
+    """What offsets of elements count in for a deflated file; the last one is kept, because its frames follow."""
+    stat = path.stat()
+    return _inflated(path, stat.st_mtime_ns, stat.st_size)
 
 
 def floats(instance: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
@@ -85,7 +89,7 @@ def floats(instance: pydicom.Dataset, keyword: str, count: int) -> tuple[float, 
         values = _numbers(instance, keyword)
     except (KeyError, TypeError, ValueError, struct.error, OverflowError):
         return None
-    return values if len(values) == count and all(np.isfinite(value) for value in values) else None
+    return values if len(values) == count and all(map(math.isfinite, values)) else None
 
 
 def number(instance: pydicom.Dataset, keyword: str) -> float | None:
@@ -95,19 +99,29 @@ def number(instance: pydicom.Dataset, keyword: str) -> float | None:
 
 
 def texts(instance: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
-    """The values of a code string, UID or other plain text, stripped; empty where it is missing."""
-    element = instance.get_item(keyword) if keyword in instance else None
-    if isinstance(element, RawDataElement):
-        value = (element.value or b"").decode("latin-1")
-        return tuple(part.strip(" \0") for part in value.split("\\")) if value else ()
-    value = None if element is None else element.value
-    values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+    """The values of an attribute as text, stripped; empty where it is missing or malformed."""
+    element = _undecoded(instance, keyword)
+    if isinstance(element, RawDataElement) and (element.VR or _dictionary_vr(keyword)) in _PLAIN_TEXT:
+        plain = (element.value or b"").decode("latin-1")
+        return tuple(part.strip(" \0") for part in plain.split("\\")) if plain else ()
+    try:
+        value = None if element is None else instance[keyword].value
+    except StudyRefused:
+        return ()
+    values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     return tuple(str(part).strip(" \0") for part in values if part is not None)
 
 
 def text(instance: pydicom.Dataset, keyword: str) -> str:
     """The first value of ``texts``, or nothing."""
     return next(iter(texts(instance, keyword)), "")
+
+
+def _undecoded(instance: pydicom.Dataset, keyword: str) -> DataElement | RawDataElement | None:
+    tag = BY_KEYWORD[keyword]
+    if isinstance(instance, StoredDataset):
+        return instance.undecoded(tag)
+    return instance.get_item(tag) if tag in instance else None
 
 
 def _parse(data: mmap.mmap) -> StoredInstance:
@@ -123,28 +137,36 @@ def _parse(data: mmap.mmap) -> StoredInstance:
     instance = parse(buffer, start, encoding, into=StoredInstance)
     pixels = instance.pop(PIXEL_DATA, None)
     instance.pixels = pixels if isinstance(pixels, RawDataElement) else None
-    instance.file_meta = pydicom.dataset.FileMetaDataset()
-    instance.file_meta.TransferSyntaxUID = UID(syntax)
+    instance.file_meta = _file_meta(syntax)
     return instance
+
+
+@lru_cache(maxsize=len(READABLE))
+def _file_meta(syntax: str) -> pydicom.dataset.FileMetaDataset:
+    """The one line of the file meta group that matters later; instances share it."""
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = UID(syntax)
+    return meta
 
 
 @lru_cache(maxsize=1)
 def _inflated(path: Path, *_: int) -> bytes:
     """One file's data set; its age and size are part of the key, because names return."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(path) as data:
         return inflate(data[transfer_syntax(data)[1] :])
 
 
 def _numbers(instance: pydicom.Dataset, keyword: str) -> tuple[float, ...]:
     """All values of a numeric attribute; raw bytes are read without pydicom's value classes, which cost ten times."""
-    element = instance.get_item(keyword)
+    element = _undecoded(instance, keyword)
+    if element is None:
+        return ()
     if not isinstance(element, RawDataElement) or element.value is None:
-        value = instance[keyword].value
+        value: Any = element.value
         return (float(value),) if isinstance(value, str | int | float) else tuple(float(each) for each in value)
     vr = element.VR if element.VR not in {None, "UN"} else _dictionary_vr(keyword)
-    if vr in _TEXT:
-        text = element.value.decode("ascii").rstrip("\0 ")
-        return tuple(float(part) for part in text.split("\\"))
+    if vr in _DECIMAL_TEXT:
+        return tuple(float(part) for part in element.value.decode("ascii").rstrip("\0 ").split("\\"))
     letter = _BINARY[vr]
     order = "<" if element.is_little_endian else ">"
     return struct.unpack(f"{order}{len(element.value) // struct.calcsize(letter)}{letter}", element.value)
@@ -152,7 +174,7 @@ def _numbers(instance: pydicom.Dataset, keyword: str) -> tuple[float, ...]:
 
 @lru_cache(maxsize=256)
 def _dictionary_vr(keyword: str) -> str:
-    return dictionary_VR(Tag(keyword))
+    return dictionary_VR(BY_KEYWORD[keyword])
 
 
 def _require_identity(instance: pydicom.Dataset) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import pydicom
 
-from services.common.dicom import floats, number
+from services.common.dicom import floats, number, texts
 from services.common.errors import RefusalCode, StudyRefused
 
 MAX_FRAMES = 2000
@@ -70,7 +70,8 @@ class Frame:
         if cosines is None:
             return None
         vectors = np.reshape(cosines, (2, 3))
-        return cosines if np.allclose(vectors @ vectors.T, np.eye(2), atol=_ORTHONORMAL_TOLERANCE) else None
+        deviation = np.abs(vectors @ vectors.T - np.eye(2)).max()
+        return cosines if deviation <= _ORTHONORMAL_TOLERANCE else None
 
     @cached_property
     def position_mm(self) -> Numbers | None:
@@ -123,11 +124,8 @@ class Frame:
     def values(self, keyword: str) -> tuple[str, ...]:
         """All values as upper-case text without blanks at the ends; empty where the attribute is missing."""
         found = self._place_of(keyword)
-        value = found[0].get(found[1]) if found else None
-        if value is None:
-            return ()
-        several = [value] if isinstance(value, str | int | float) else list(value)
-        return tuple(text for each in several if (text := str(each).strip().upper()))
+        several = texts(*found) if found else ()
+        return tuple(text for each in several if (text := each.upper()))
 
     def _place_of(self, keyword: str) -> tuple[pydicom.Dataset, str] | None:
         names = (keyword, _ENHANCED_NAMES.get(keyword, keyword))

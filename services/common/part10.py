@@ -21,7 +21,7 @@ from pydicom.tag import BaseTag
 from services.common.attributes import PIXEL_DATA, READ
 from services.common.errors import RefusalCode, StudyRefused
 
-Buffer: TypeAlias = "bytes | mmap.mmap"
+Buffer: TypeAlias = bytes | mmap.mmap
 _Elements: TypeAlias = "dict[BaseTag, DataElement | RawDataElement]"
 _DatasetT = TypeVar("_DatasetT", bound="StoredDataset")
 
@@ -35,7 +35,8 @@ SMALL_BYTES = 64 << 20  # below this a ratio says nothing: a black slice packs t
 
 UNDEFINED = 0xFFFF_FFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
-_TRANSFER_SYNTAX, _CHARACTER_SET = 0x0002_0010, BaseTag(0x0008_0005)
+_PIXELS = BaseTag(PIXEL_DATA)
+_TRANSFER_SYNTAX, _CHARACTER_SET = 0x0002_0010, READ[0x0008_0005][0]
 _PREAMBLE = 132
 _MAY_BE_SEQUENCE = frozenset({None, b"SQ", b"UN"})
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -45,6 +46,10 @@ _VRS = {name.encode(): name for name in _VR_NAMES}
 
 class StoredDataset(pydicom.Dataset):
     """A data set of raw elements; one whose value breaks its VR is a ``StudyRefused`` when it is asked for."""
+
+    def undecoded(self, tag: BaseTag) -> DataElement | RawDataElement | None:
+        """The element as it is held, raw unless somebody asked for its value before; None where it is missing."""
+        return self._dict.get(tag)
 
     def __getitem__(self, key: Any) -> Any:
         """The element; raises ``KeyError``, or ``StudyRefused`` (``UNREADABLE_DICOM``)."""
@@ -172,7 +177,7 @@ class _Walk:
             if tag == _ITEM_END:
                 return found, value
             if tag == PIXEL_DATA and depth == 0:
-                found[PIXEL_DATA] = self._raw(PIXEL_DATA, vr, (value, length), None)
+                found[_PIXELS] = self._raw(_PIXELS, vr, (value, length), None)
                 return found, end
             wanted = READ.get(tag) if keep else None
             if length == UNDEFINED:
@@ -264,7 +269,7 @@ class _Walk:
 
     def _raw(self, tag: BaseTag, vr: bytes | None, place: tuple[int, int], value: bytes | None) -> RawDataElement:
         name = None if vr is None else _VRS[vr]
-        if tag == _CHARACTER_SET and value is not None:
+        if tag is _CHARACTER_SET and value is not None:
             self.character_set = _character_set(value)
         position, length = place
         return RawDataElement(tag, name, length, value, position, vr is None, self.encoding.little_endian)

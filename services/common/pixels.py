@@ -5,15 +5,15 @@ taken for it.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
-from pydicom.uid import ExplicitVRBigEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from services.common.attributes import PIXEL_DATA
 from services.common.codestream import COMPRESSED, Stored, decode
-from services.common.dicom import NATIVE, StoredInstance, element_bytes, number, text
+from services.common.dicom import NATIVE, StoredInstance, inflated, mapped, number, text
 from services.common.encapsulation import Fragments, frame_places, locate_fragments
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.part10 import MAX_RATIO, SMALL_BYTES, UNDEFINED, Buffer
@@ -101,18 +101,6 @@ def stored_frame(instance: pydicom.Dataset, index: int) -> Stored:
     return _significant(pixels.astype(f"u{announced.item_bytes}", copy=False), announced, codestream.precision)
 
 
-def decode_frame(instance: pydicom.Dataset) -> NDArray[np.float32]:
-    """Modality values of a single-frame instance, ``(row, column)`` float32, bright where the signal is strong.
-
-    RescaleSlope and RescaleIntercept are applied and MONOCHROME1 is turned around; raises as ``stored_frame`` does.
-    """
-    slope, intercept = number(instance, "RescaleSlope"), number(instance, "RescaleIntercept")
-    values = stored_frame(instance, 0).astype(np.float32)
-    if slope is not None or intercept is not None:
-        values = values * np.float32(1.0 if slope is None else slope) + np.float32(intercept or 0.0)
-    return -values if text(instance, "PhotometricInterpretation") == "MONOCHROME1" else values
-
-
 def _require_readable(instance: pydicom.Dataset, announced: PixelFormat) -> None:
     if max(announced.rows, announced.columns) > MAX_SIDE or announced.frames > MAX_FRAMES:
         raise StudyRefused(RefusalCode.TOO_LARGE)
@@ -127,29 +115,28 @@ def _require_readable(instance: pydicom.Dataset, announced: PixelFormat) -> None
 
 def _native(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> Stored:
     """An own array of one uncompressed frame, unsigned, as it lies in the file."""
-    buffer, start, length, vr = _pixel_bytes(instance)
-    if length == UNDEFINED:
+    place = _pixel_place(instance)
+    if place.length == UNDEFINED:
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA)
-    if min(length, len(buffer) - start) < announced.frame_bytes * announced.frames:
+    if min(place.length, place.available) < announced.frame_bytes * announced.frames:
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
     big_endian = instance.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
-    words = announced.item_bytes == 1 and big_endian and vr != "OB"
-    first = start + index * announced.frame_bytes
-    count = announced.rows * announced.columns
-    if words:  # bytes of 8 bit pixels travel in 16 bit words, swapped
-        swapped = np.frombuffer(buffer, ">u2", (count + 1 + first % 2) // 2, first - first % 2).astype("<u2")
-        return swapped.view("u1")[first % 2 :][:count].reshape(announced.rows, announced.columns).copy()
-    order = ">" if big_endian else "<"
-    raw = np.frombuffer(buffer, f"{order}u{announced.item_bytes}", count, first)
-    return raw.astype(f"=u{announced.item_bytes}").reshape(announced.rows, announced.columns)
+    first, count = index * announced.frame_bytes, announced.rows * announced.columns
+    if announced.item_bytes == 1 and big_endian and place.vr != "OB":
+        # bytes of 8 bit pixels travel in 16 bit words, swapped; a frame of odd size may begin inside a word
+        words = place.array(">u2", first - first % 2, (count + 1 + first % 2) // 2).astype("<u2")
+        return words.view("u1")[first % 2 :][:count].reshape(announced.rows, announced.columns).copy()
+    raw = place.array(f"{'>' if big_endian else '<'}u{announced.item_bytes}", first, count)
+    return raw.astype(raw.dtype.newbyteorder("="), copy=False).reshape(announced.rows, announced.columns)
 
 
 def _encoded(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> bytes:
     """The codestream of one frame."""
-    buffer, start, length, _ = _pixel_bytes(instance)
-    if length != UNDEFINED:
+    where = _pixel_place(instance)
+    if where.length != UNDEFINED:
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA)
-    fragments = _fragments(instance, buffer, start)
+    buffer = where.mapped()
+    fragments = _fragments(instance, buffer, where.start)
     if announced.frame_bytes * announced.frames > max(SMALL_BYTES, MAX_RATIO * fragments.encoded_bytes):
         raise StudyRefused(RefusalCode.TOO_LARGE)
 
@@ -162,14 +149,39 @@ def _encoded(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> b
     return b"".join(buffer[offset : offset + size] for offset, size in places)
 
 
-def _pixel_bytes(instance: pydicom.Dataset) -> tuple[Buffer, int, int, str | None]:
-    """The bytes that hold the pixels, where they start in them, their length as written, and their VR."""
+@dataclass(frozen=True)
+class _PixelPlace:
+    """Where the value of PixelData starts, in bytes at hand or in a file, its length as written, and its VR."""
+
+    data: Buffer | Path
+    start: int
+    length: int
+    vr: str | None
+
+    @property
+    def available(self) -> int:
+        """Bytes from the start to the end of what is there."""
+        return (self.data.stat().st_size if isinstance(self.data, Path) else len(self.data)) - self.start
+
+    def mapped(self) -> Buffer:
+        """All bytes; of a file they are paged in as they are touched."""
+        return mapped(self.data) if isinstance(self.data, Path) else self.data
+
+    def array(self, dtype: str, offset: int, count: int) -> Stored:
+        """An own array of ``count`` values."""
+        first = self.start + offset
+        if isinstance(self.data, Path):  # reading costs less than the page faults of a mapping
+            return np.fromfile(self.data, dtype, count, offset=first)
+        return np.frombuffer(self.data, dtype, count, first).copy()
+
+
+def _pixel_place(instance: pydicom.Dataset) -> _PixelPlace:
+    syntax = instance.file_meta.TransferSyntaxUID
     if isinstance(instance, StoredInstance) and instance.pixels is not None:
-        data = element_bytes(instance.path, instance.file_meta.TransferSyntaxUID)
-        return data, instance.pixels.value_tell, instance.pixels.length, instance.pixels.VR
+        data = inflated(instance.path) if syntax == DeflatedExplicitVRLittleEndian else instance.path
+        return _PixelPlace(data, instance.pixels.value_tell, instance.pixels.length, instance.pixels.VR)
     element = instance[PIXEL_DATA]
-    compressed = instance.file_meta.TransferSyntaxUID in COMPRESSED
-    return element.value, 0, UNDEFINED if compressed else len(element.value), element.VR
+    return _PixelPlace(element.value, 0, UNDEFINED if syntax in COMPRESSED else len(element.value), element.VR)
 
 
 def _fragments(instance: pydicom.Dataset, buffer: Buffer, start: int) -> Fragments:

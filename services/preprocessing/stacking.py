@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import Laterality
 from services.common.frame import Frame
-from services.common.pixels import stored_frame
+from services.common.pixels import MAX_DECODED_BYTES, stored_frame
 from services.common.tensors import GRID, PLANE_COUNT, SLICES
 from services.common.transforms import ModelGrid, model_grid, to_model_grid, window_to_uint8
 from services.common.volume import PLANES, Plane, Volume
@@ -44,7 +44,7 @@ def assemble(slices: Sequence[Frame]) -> Volume:
     Slices that share one rescaling keep their stored values, which differ from modality values by a positive linear map
     only, and that the window undoes; others become modality values, float32.
     """
-    stored = np.stack([_unpadded(each) for each in slices])
+    stored = _stored(slices)
     scales = {(each.rescale, each.inverted) for each in slices}
     ((slope, _), inverted), *others = scales
     if not others and slope > 0 and not inverted:
@@ -53,6 +53,23 @@ def assemble(slices: Sequence[Frame]) -> Volume:
     values = stored.astype(np.float32) * linear[:, 0] + linear[:, 1]
     turned = np.array([-1.0 if each.inverted else 1.0 for each in slices], dtype=np.float32)
     return Volume(values * turned[:, None, None], affine_of(slices))
+
+
+def _stored(slices: Sequence[Frame]) -> NDArray[np.integer]:
+    """Stored values of all slices in one array, taken once its size is known to be bounded."""
+    first = _unpadded(slices[0])
+    if first.nbytes * len(slices) > MAX_DECODED_BYTES:
+        raise StudyRefused(RefusalCode.TOO_LARGE)
+    volume = np.empty((len(slices), *first.shape), dtype=first.dtype)
+    volume[0] = first
+    for index, each in enumerate(slices[1:], start=1):
+        stored = _unpadded(each)
+        if stored.shape != first.shape:
+            raise StudyRefused(RefusalCode.NO_GEOMETRY)
+        if stored.dtype != volume.dtype:  # a series may hold signed and unsigned slices
+            volume = volume.astype(np.result_type(volume, stored))
+        volume[index] = stored
+    return volume
 
 
 def _unpadded(frame: Frame) -> NDArray[np.integer]:

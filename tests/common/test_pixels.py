@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from services.common.dicom import read_instance
 from services.common.errors import RefusalCode, StudyRefused
-from services.common.pixels import decode_frame, has_pixel_data, stored_frame
+from services.common.pixels import has_pixel_data, stored_frame
 from services.common.volume import Plane
 from tests.studies import series
 from tests.syntaxes import ENCODERS, LOSSLESS, LOSSY, NATIVE, NEAR, encoded, fragmented, stored_values, with_pixels
@@ -207,21 +207,6 @@ def test_an_odd_number_of_bytes_is_read(instance, reread, syntax):
     instance.PixelData += b"\0"
     read = reread(encoded(instance, syntax))
     assert all(np.array_equal(stored_frame(read, index), pixels[index]) for index in range(3))
-
-
-def test_rescale_and_inversion_are_applied_to_modality_values(instance):
-    """Stored value x slope + intercept, and a MONOCHROME1 image is turned around."""
-    stored = stored_frame(instance, 0).astype(float)
-    instance.RescaleSlope, instance.RescaleIntercept = "2.5", "-10"
-    assert np.allclose(decode_frame(instance), stored * 2.5 - 10)
-    instance.PhotometricInterpretation = "MONOCHROME1"
-    assert np.allclose(decode_frame(instance), 10 - stored * 2.5)
-
-
-def test_signed_pixels_keep_their_sign(instance):
-    """PixelRepresentation 1 is two's complement."""
-    with_pixels(instance, np.full((8, 8), -7, np.int16))
-    assert (decode_frame(instance) == -7).all()
 
 
 @pytest.mark.parametrize("syntax", COMPLETE, ids=lambda uid: uid.keyword)
