@@ -8,12 +8,14 @@ enhanced object gave to old attributes are tried in the same step.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pydicom
+from pydicom.tag import BaseTag
 
-from services.common.dicom import floats, number, texts
+from services.common.attributes import BY_KEYWORD
+from services.common.dicom import floats, number, text, texts
 from services.common.errors import RefusalCode, StudyRefused
 
 MAX_FRAMES = 2000
@@ -48,20 +50,20 @@ class Frame:
         """Number within a multi-frame instance, from 1; None for a classic instance."""
         return self.index + 1 if "PerFrameFunctionalGroupsSequence" in self.instance else None
 
-    @property
+    @cached_property
     def sop_class_uid(self) -> str:
         """Class of the instance."""
-        return str(self.instance.SOPClassUID)
+        return text(self.instance, "SOPClassUID")
 
-    @property
+    @cached_property
     def sop_instance_uid(self) -> str:
         """UID of the instance; all frames of one instance share it."""
-        return str(self.instance.SOPInstanceUID)
+        return text(self.instance, "SOPInstanceUID")
 
-    @property
+    @cached_property
     def series_instance_uid(self) -> str:
         """UID of the series."""
-        return str(self.instance.SeriesInstanceUID)
+        return text(self.instance, "SeriesInstanceUID")
 
     @cached_property
     def orientation(self) -> Numbers | None:
@@ -128,12 +130,18 @@ class Frame:
         return tuple(text for each in several if (text := each.upper()))
 
     def _place_of(self, keyword: str) -> tuple[pydicom.Dataset, str] | None:
-        names = (keyword, _ENHANCED_NAMES.get(keyword, keyword))
         for dataset in (*self.groups, self.instance):
-            for name in names:
-                if name in dataset:
+            for tag, name in _names(keyword):
+                if tag in dataset:
                     return dataset, name
         return None
+
+
+@lru_cache(maxsize=256)
+def _names(keyword: str) -> tuple[tuple[BaseTag, str], ...]:
+    """An attribute's classic name and its enhanced one, each with its tag: looking a name up costs more than a tag."""
+    names = (keyword, *filter(None, [_ENHANCED_NAMES.get(keyword)]))
+    return tuple((BY_KEYWORD[name], name) for name in names)
 
 
 def frames_of(instance: pydicom.Dataset) -> list[Frame]:

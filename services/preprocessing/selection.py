@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pydicom
 
-from services.common.dicom import MR_STORAGE
+from services.common.dicom import MR_STORAGE, text
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.frame import Frame, frames_of
 from services.common.uids import is_result_uid
@@ -119,9 +119,9 @@ def score_of(plane_alignment: float, frames: Sequence[Frame], physics: Physics, 
 
 
 def _not_an_mr_image(instance: pydicom.Dataset) -> RefusalCode | None:
-    if is_result_uid(instance.SOPInstanceUID):
+    if is_result_uid(text(instance, "SOPInstanceUID")):
         return RefusalCode.OWN_RESULT
-    return None if instance.SOPClassUID in MR_STORAGE else RefusalCode.NOT_MR
+    return None if text(instance, "SOPClassUID") in MR_STORAGE else RefusalCode.NOT_MR
 
 
 def _judge(group: Sequence[Frame], rules: Rules) -> Candidate:

@@ -14,6 +14,7 @@ from services.common.frame import Frame
 from services.common.pixels import has_pixel_data
 from services.preprocessing.geometry import has_geometry, overlapping, sort_slices
 
+_ENHANCED_ONLY = ("StackID", "ComplexImageComponent")
 # what distinguishes slices at one place, in the order in which it is tried
 _OCCASIONS = ("TemporalPositionIdentifier", "AcquisitionNumber", "DiffusionBValue", "TriggerTime", "FlipAngle")
 # echo and inversion time in ms, six direction cosines, two pixel spacings in mm: differences up to these are rounding
@@ -43,9 +44,8 @@ def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
     for frame in frames:
         key = (
             frame.series_instance_uid,
-            frame.values("StackID"),
             frame.values("ImageType"),
-            frame.values("ComplexImageComponent"),
+            *(frame.values(keyword) for keyword in _ENHANCED_ONLY if frame.groups),
             frame.number("Rows"),
             frame.number("Columns"),
         )
