@@ -45,7 +45,7 @@ class Frame:
     index: int = 0
     groups: tuple[pydicom.Dataset, ...] = ()
 
-    @property
+    @cached_property
     def frame_number(self) -> int | None:
         """Number within a multi-frame instance, from 1; None for a classic instance."""
         return self.index + 1 if "PerFrameFunctionalGroupsSequence" in self.instance else None

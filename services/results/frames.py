@@ -5,6 +5,7 @@ Sources are frames of one series in slice order, classic or enhanced; the result
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from pydicom.valuerep import format_number_as_ds
@@ -103,6 +104,7 @@ def _derivation(source: Frame, derived_by: Code) -> bytes:
     return elements(DerivationImageSequence=[derived])
 
 
+@cache
 def _frame_content(*index_values: int) -> bytes:
     return elements(FrameContentSequence=[item(DimensionIndexValues=index_values)])
 
@@ -111,6 +113,7 @@ def _position(source: Frame) -> bytes:
     return elements(PlanePositionSequence=[item(ImagePositionPatient=_decimals(source.position_mm or ()))])
 
 
+@cache
 def _segment_identification(number: int) -> bytes:
     return elements(SegmentIdentificationSequence=[item(ReferencedSegmentNumber=[number])])
 
