@@ -22,7 +22,7 @@ from tools.phantom.surroundings import paint_surroundings
 from tools.phantom.tissues import Tissue, signals
 
 THICKNESS_SAMPLES = 2
-_COARSE = 8
+COARSE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def canonical_points(knee: Knee, protocol: Protocol, affine: FloatArray) -> Poin
     count, samples = protocol.matrix, protocol.slices * THICKNESS_SAMPLES
     within = (np.arange(THICKNESS_SAMPLES) + 0.5) / THICKNESS_SAMPLES - 0.5
     depth = np.arange(protocol.slices)[:, None] + within[None, :] * protocol.thickness_mm / protocol.spacing_mm
-    coarse = np.arange(0, count + _COARSE, _COARSE, dtype=np.float64)
+    coarse = np.arange(0, count + COARSE, COARSE, dtype=np.float64)
     s, r, c = np.meshgrid(depth.ravel(), coarse, coarse, indexing="ij")
     pose = rotation(knee.stream("pose").normal(0, 0.05, 3)) @ np.diag(
         [-1.0 if knee.laterality is Laterality.LEFT else 1.0, 1.0, 1.0]
@@ -77,7 +77,7 @@ def canonical_points(knee: Knee, protocol: Protocol, affine: FloatArray) -> Poin
     place = pose @ affine[:3]
     xyz = [(row[0] * s + row[1] * r + row[2] * c + row[3]).astype(np.float32) for row in place]
     rough = canonical(Points(*xyz), knee.anatomy)
-    weights = _interpolation(count, coarse.size)
+    weights = interpolation(count, coarse.size)
     fine: list[Field] = [
         np.ascontiguousarray(weights @ axis @ weights.T, dtype=np.float32).reshape(samples, count, count)
         for axis in (rough.x, rough.y, rough.z)
@@ -85,9 +85,9 @@ def canonical_points(knee: Knee, protocol: Protocol, affine: FloatArray) -> Poin
     return Points(*fine)
 
 
-def _interpolation(count: int, nodes: int) -> Field:
-    """Linear interpolation ``(count, nodes)`` from every 8th pixel to every pixel."""
-    distance = np.abs(np.arange(count)[:, None] / _COARSE - np.arange(nodes)[None, :])
+def interpolation(count: int, nodes: int) -> Field:
+    """Linear interpolation ``(count, nodes)`` from every ``COARSE``-th pixel to every pixel."""
+    distance = np.abs(np.arange(count)[:, None] / COARSE - np.arange(nodes)[None, :])
     return np.clip(1 - distance, 0, None).astype(np.float32)
 
 

@@ -1,9 +1,10 @@
-"""Train ``knee_classification``: ``python -m tools.train.classification --minutes 20``.
+"""Train ``knee_classification``: ``python -m tools.train.classification --minutes 40``.
 
 Two steps. First the dense evidence: every cell of every slice learns whether a finding is drawn there, which is far
 more to learn from than one answer a study. Then the pooling: nine numbers a label learn how evidence becomes a
-probability.
-Resumes from ``build/train/classification.pt``.
+probability, on studies whose slices the evidence never saw, so that it is not fooled by what was learnt by heart.
+
+Both resume from ``build/train/classification.pt``; ``--minutes 0`` fits the pooling alone.
 """
 
 import argparse
@@ -12,105 +13,106 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from services.common.finding import LABELS
-from services.common.tensors import COLUMNS, LABEL_COUNT, PLANE_COUNT, ROWS
+from services.common.tensors import LABEL_COUNT, PLANE_COUNT, SLICES
 from services.common.transforms import joint_region
 from tools.train import dataset
-from tools.train.networks import ClassificationNetwork, with_region
-from tools.train.sampling import Pool, draw, jittered, recolour
+from tools.train.lesions import LesionPatches, Pool, draw, jittered
+from tools.train.networks import ClassificationNetwork, grid_position, with_region
+from tools.train.run import Run
 
 CHECKPOINT = Path("build/train/classification.pt")
 SCORES = Path("build/train/classification.json")
-BATCH, EVERY = 16, 100
-LESION_WEIGHT = 4.0  # a finding covers a small part of the cells
-POOLING_STUDIES, POOLING_STEPS, POOLING_BATCH = 240, 250, 12
+SIZES, WHOLE_SLICES = ((128, 12), (256, 3)), 0.25
+LESION_WEIGHT = 3.0  # a finding covers a small part of the cells
+POOLING_STUDIES, POOLING_STEPS, POOLING_BATCH, POOLING_RATE = 100, 400, 16, 0.05
 
 
 def main() -> None:
     """Train the evidence for a number of minutes, then the pooling, then score."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--rate", type=float, default=3e-3)
     options = parser.parse_args()
+    cv2.setNumThreads(1)
     torch.set_num_threads(2)
-    network = ClassificationNetwork()
-    if CHECKPOINT.exists():
-        network.load_state_dict(torch.load(CHECKPOINT, weights_only=True))
-    train_evidence(network, minutes=options.minutes, rate=options.rate)
-    torch.save(network.state_dict(), CHECKPOINT)
-    network.eval()
-    train_pooling(network, evidence_of(network, list(dataset.paths(dataset.TRAINING_SEED))[:POOLING_STUDIES]))
-    torch.save(network.state_dict(), CHECKPOINT)
-    scores = score(network, evidence_of(network, list(dataset.paths(dataset.VALIDATION_SEED))))
+    run: Run[ClassificationNetwork] = Run(ClassificationNetwork(), CHECKPOINT)
+    paths = list(dataset.paths(dataset.TRAINING_SEED))
+    if options.minutes > 0:
+        train_evidence(run, paths[:-POOLING_STUDIES], minutes=options.minutes, rate=options.rate)
+    held_out = evidence_of(run.mean, paths[-POOLING_STUDIES:])
+    train_pooling(run.mean.pooling, held_out)
+    run.network.pooling.load_state_dict(run.mean.pooling.state_dict())
+    run.save()
+    logits, truth = pooled(run.mean, held_out)
+    thresholds = [best_threshold(logits[:, i], truth[:, i]) for i in range(LABEL_COUNT)]
+    validation = evidence_of(run.mean, list(dataset.paths(dataset.VALIDATION_SEED)))
+    scores = score(*pooled(run.mean, validation), thresholds=thresholds)
     SCORES.write_text(json.dumps(scores, indent=1))
     Console().print(scores)
 
 
-def train_evidence(network: ClassificationNetwork, *, minutes: float, rate: float) -> None:
-    """Fit the trunk to the lesion cells of single slices, in clinical and in random contrast."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
-    rng, pool, paths = np.random.default_rng(), Pool({}), list(dataset.paths(dataset.TRAINING_SEED))
-    weight = torch.full((LABEL_COUNT, 1, 1), LESION_WEIGHT)
-    console, start, step = Console(), time.monotonic(), 0
+def train_evidence(run: Run[ClassificationNetwork], paths: Sequence[Path], *, minutes: float, rate: float) -> None:
+    """Fit the trunk to the lesion cells of windows of slices."""
+    rng, pool, console = np.random.default_rng(run.step), Pool(), Console()
+    start, first, recent = time.monotonic(), run.step, []
     while (spent := (time.monotonic() - start) / 60) < minutes:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * max(0.02, 0.5 * (1 + np.cos(np.pi * spent / minutes)))
-        batch = draw(pool, paths, rng, size=BATCH, recoloured=0.25)
-        images = torch.cat([recolour(batch.images, rng), boxes(batch.region)], dim=1)
-        evidence = network.slice_evidence(images, batch.plane)
-        truth = (batch.lesions > 0.1).float()
-        loss = functional.binary_cross_entropy_with_logits(evidence.float(), truth, pos_weight=weight)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        step += 1
-        if step % EVERY == 0:
-            console.print(f"step {step}  {spent:.1f} min  loss {loss.item():.4f}")
-            torch.save(network.state_dict(), CHECKPOINT)
+        run.pace(rate, steps=run.step - first, done=spent / minutes)
+        size, count = SIZES[int(rng.random() < WHOLE_SLICES)]
+        recent.append(run.take_step(evidence_loss(run.network, draw(pool, paths, rng, count=count, size=size))))
+        if run.step % 100 == 0:
+            console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.4f}")
+            recent.clear()
+            run.save()
+    run.save()
 
 
-def boxes(region: Tensor) -> Tensor:
-    """Regions (M, 4) as the network's fourth input channel, (M, 1, 256, 256)."""
-    no_volume = torch.zeros(len(region), 1, 1, 1, 1)
-    return with_region(no_volume.expand(-1, 1, 32, ROWS, COLUMNS), region[:, None])[:, 0, 0, 3:]
+def evidence_loss(network: ClassificationNetwork, patches: LesionPatches) -> Tensor:
+    """Cross entropy of every cell and label, cells with a finding counting more."""
+    images = patches.images.contiguous(memory_format=torch.channels_last)
+    evidence = network.slice_evidence(images, patches.position, patches.plane)
+    weight = torch.full((LABEL_COUNT, 1, 1), LESION_WEIGHT)
+    # scaled so that the loss is of the order of one: nearly all cells are empty
+    return 30 * functional.binary_cross_entropy_with_logits(evidence, patches.truth, pos_weight=weight)
 
 
 @torch.no_grad()
 def evidence_of(network: ClassificationNetwork, paths: Sequence[Path]) -> dict[str, Tensor]:
     """Evidence, slice mask and findings of whole studies: (K,3,32,12,32,32) half, (K,3,32), (K,12)."""
-    rng = np.random.default_rng(0)
+    network.eval()
+    rng, position = np.random.default_rng(0), grid_position()
     evidence, masks, findings = [], [], []
     for path in track(paths, description="evidence"):
         example = dataset.load(path)
         region = np.stack([jittered(joint_region(labels), rng) for labels in example.labels])
         slices = with_region(torch.from_numpy(example.volumes)[None], torch.from_numpy(region)[None])[0]
-        planes = [network.slice_evidence(slices[i], torch.full((32,), i)).half() for i in range(PLANE_COUNT)]
-        evidence.append(torch.stack(planes))
+        planes = [network.slice_evidence(slices[i], position, torch.full((SLICES,), i)) for i in range(PLANE_COUNT)]
+        evidence.append(torch.stack(planes).half())
         masks.append(torch.from_numpy(example.slice_mask).float())
         findings.append(torch.from_numpy(example.findings).float())
     return {"evidence": torch.stack(evidence), "mask": torch.stack(masks), "findings": torch.stack(findings)}
 
 
-def train_pooling(network: ClassificationNetwork, studies: dict[str, Tensor]) -> None:
+def train_pooling(pooling: nn.Module, studies: dict[str, Tensor]) -> None:
     """Fit the nine numbers a label, one plane missing now and then."""
-    optimiser = torch.optim.Adam(network.pooling.parameters(), lr=0.05)
+    optimiser = torch.optim.AdamW(pooling.parameters(), lr=POOLING_RATE, weight_decay=1e-3)
     generator = torch.Generator().manual_seed(0)
-    count = len(studies["findings"])
     for step in track(range(POOLING_STEPS), description="pooling"):
-        optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / POOLING_STEPS)
-        chosen = torch.randperm(count, generator=generator)[:POOLING_BATCH]
-        keep = (torch.rand(POOLING_BATCH, PLANE_COUNT, 1, generator=generator) > 0.1).float()
+        optimiser.param_groups[0]["lr"] = POOLING_RATE * (1 - step / POOLING_STEPS)
+        chosen = torch.randperm(len(studies["findings"]), generator=generator)[:POOLING_BATCH]
+        keep = (torch.rand(len(chosen), PLANE_COUNT, 1, generator=generator) > 0.07).float()
         keep = torch.where(keep.sum(dim=1, keepdim=True) == 0, 1.0, keep)
-        maps = network.pooling.maps(studies["evidence"][chosen].float())
-        logits, _ = network.pooling(maps, studies["mask"][chosen] * keep)
+        maps = pooling.maps(studies["evidence"][chosen].float())
+        logits, _ = pooling(maps, studies["mask"][chosen] * keep)
         loss = functional.binary_cross_entropy_with_logits(logits, studies["findings"][chosen])
         optimiser.zero_grad()
         loss.backward()
@@ -118,21 +120,23 @@ def train_pooling(network: ClassificationNetwork, studies: dict[str, Tensor]) ->
 
 
 @torch.no_grad()
-def score(network: ClassificationNetwork, studies: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Area under the ROC curve and the threshold of the best balanced accuracy, by label."""
-    logits = torch.cat(
-        [
-            network.pooling(network.pooling.maps(evidence[None].float()), mask[None])[0]
-            for evidence, mask in zip(studies["evidence"], studies["mask"], strict=True)
-        ]
-    )
-    probability = torch.sigmoid(logits).double().numpy()
-    truth = studies["findings"].numpy()
+def pooled(
+    network: ClassificationNetwork, studies: dict[str, Tensor]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Probabilities and truth of whole studies, (K, 12) each."""
+    logits = [
+        network.pooling(network.pooling.maps(evidence[None].float()), mask[None])[0]
+        for evidence, mask in zip(studies["evidence"], studies["mask"], strict=True)
+    ]
+    return torch.sigmoid(torch.cat(logits)).double().numpy(), studies["findings"].numpy()
+
+
+def score(
+    probability: NDArray[np.float64], truth: NDArray[np.float32], *, thresholds: Sequence[float]
+) -> dict[str, dict[str, float]]:
+    """Area under the ROC curve by label, beside the threshold that was chosen on other studies."""
     return {
-        label: {
-            "auc": round(area(probability[:, i], truth[:, i]), 3),
-            "threshold": round(best_threshold(probability[:, i], truth[:, i]), 3),
-        }
+        label: {"auc": round(area(probability[:, i], truth[:, i]), 3), "threshold": round(thresholds[i], 3)}
         for i, label in enumerate(LABELS)
     }
 

@@ -6,6 +6,9 @@ another ``--first``.
 """
 
 import argparse
+import os
+import struct
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +29,7 @@ from tools.phantom.shapes import Field
 from tools.phantom.tissues import Tissue, signals
 
 DATA = Path("build/train/data")
-TRAINING_SEED, VALIDATION_SEED = 1_000_000, 2_000_000
+TRAINING_SEED, VALIDATION_SEED, LABELMAP_SEED = 1_000_000, 2_000_000, 3_000_000
 MATRIX = 256
 
 
@@ -75,8 +78,8 @@ def _plane(one: Knee, plane: Plane) -> tuple[NDArray[np.uint8], ...]:
     clinical = signals(protocol.sequence)
     image = _scan(scene, clinical, clinical[Tissue.MUSCLE] / protocol.muscle_snr, rng)
     grid = model_grid(Volume(image, affine), mirrored=one.laterality is Laterality.LEFT)
-    colours = _colours(rng)
-    other = _scan(scene, colours, float(np.median(colours)) / rng.uniform(8, 28), rng)
+    random = colours(rng)
+    other = _scan(scene, random, float(np.median(random)) / rng.uniform(8, 28), rng)
     bits = nearest(lesions(scene), grid)
     return (
         to_model_grid(window_to_uint8(image), grid),
@@ -92,18 +95,18 @@ def _scan(scene: Scene, signal: NDArray[np.float32], noise: float, rng: np.rando
     return degrade(ideal.reshape(-1, THICKNESS_SAMPLES, *ideal.shape[1:]).mean(axis=1), float(noise), rng)
 
 
-def _colours(rng: np.random.Generator) -> Field:
+def colours(rng: np.random.Generator) -> Field:
     """Signals of another clinical contrast, or wholly random ones with alike bones and a dark cortex as a rule."""
     if rng.random() < 0.5:
         name = str(rng.choice(list(SEQUENCES)))
         return signals(SEQUENCES[name]) * rng.uniform(0.8, 1.25, len(Tissue)).astype(np.float32)
-    colours = rng.uniform(0.05, 1, len(Tissue)).astype(np.float32)
-    colours[Tissue.AIR] = 0.0
+    signal = rng.uniform(0.05, 1, len(Tissue)).astype(np.float32)
+    signal[Tissue.AIR] = 0.0
     if rng.random() < 0.85:
-        colours[Tissue.CORTEX] = rng.uniform(0, 0.08)
-    colours[Tissue.RED_MARROW] = colours[Tissue.MARROW] * rng.uniform(0.75, 1.3)
-    colours[Tissue.SCLEROSIS] = colours[Tissue.MARROW] * rng.uniform(0.5, 1)
-    return colours
+        signal[Tissue.CORTEX] = rng.uniform(0, 0.08)
+    signal[Tissue.RED_MARROW] = signal[Tissue.MARROW] * rng.uniform(0.75, 1.3)
+    signal[Tissue.SCLEROSIS] = signal[Tissue.MARROW] * rng.uniform(0.5, 1)
+    return signal
 
 
 def nearest(voxels: NDArray[np.generic], grid: ModelGrid) -> NDArray[np.generic]:
@@ -136,9 +139,21 @@ def save(path: Path, example: Example) -> None:
 
 
 def load(path: Path) -> Example:
-    """Read one example."""
-    with np.load(path) as arrays:
-        return Example(**{name: arrays[name] for name in Example.__dataclass_fields__})
+    """One example, mapped from its file: only the slices that are looked at are ever read."""
+    with zipfile.ZipFile(path) as archive:
+        members = {Path(each.filename).stem: each.header_offset for each in archive.infolist()}
+    return Example(**{name: _mapped(path, members[name]) for name in Example.__dataclass_fields__})
+
+
+def _mapped(path: Path, header_offset: int) -> NDArray[np.uint8]:
+    """A stored member of a zip file as an array on disk; writes to it stay in memory."""
+    with path.open("rb") as file:
+        file.seek(header_offset + 26)
+        name_length, extra_length = struct.unpack("<HH", file.read(4))
+        file.seek(name_length + extra_length, os.SEEK_CUR)
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(path, dtype, mode="c", offset=file.tell(), shape=shape)
 
 
 def paths(first_seed: int, data: Path = DATA) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from tools.pin_models import REPOSITORY, pin_models, set_parameter
 from tools.train.classification import CHECKPOINT as CLASSIFICATION
 from tools.train.classification import SCORES
 from tools.train.networks import CamNetwork, ClassificationNetwork, SegmentationNetwork
+from tools.train.run import exported
 from tools.train.segmentation import CHECKPOINT as SEGMENTATION
 
 OPSET = 18
@@ -29,11 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repository", type=Path, default=REPOSITORY)
     repository = parser.parse_args().repository
-    segmentation, classification = SegmentationNetwork(), ClassificationNetwork()
-    if SEGMENTATION.exists():
-        segmentation.load_state_dict(torch.load(SEGMENTATION, weights_only=True)["network"])
-    if CLASSIFICATION.exists():
-        classification.load_state_dict(torch.load(CLASSIFICATION, weights_only=True))
+    segmentation = exported(SegmentationNetwork(), SEGMENTATION)
+    classification = exported(ClassificationNetwork(), CLASSIFICATION)
     for network, contract in (
         (segmentation, KNEE_SEGMENTATION),
         (classification, KNEE_CLASSIFICATION),

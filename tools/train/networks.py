@@ -20,9 +20,9 @@ from services.common.tensors import (
     STRUCTURE_COUNT,
 )
 
-# a class map is a multiple of 1/4 below 512: FP16 holds such numbers exactly, so the map that leaves the graph is the
-# map the logit was computed from, to the last bit
-MAP_STEP, MAP_LIMIT = 0.25, 511.0
+# a class map is a multiple of 1/2 below 1024: FP16 holds such numbers exactly, so the map that leaves the graph is the
+# map the logit was computed from, to the last bit; and four full cells of 1024 are enough to decide a finding
+MAP_STEP, MAP_LIMIT = 0.5, 1023.0
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -42,33 +42,43 @@ def _neighbours(volumes: Tensor) -> Tensor:
 
 
 class SegmentationNetwork(nn.Module):
-    """A 2.5D U-Net with a stride-2 stem; 32 slices cost about 21 GMAC."""
+    """A 2.5D U-Net at half resolution with sub-pixel edges; it is told where in the grid it looks.
+
+    Pixels are folded 2 x 2 into channels on the way in and unfolded on the way out, so full resolution is kept and no
+    convolution pays for it. The position in the grid tells the medial side from the lateral one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, stride=2), _conv(16, 16))
-        self.down1 = nn.Sequential(_conv(16, 32, stride=2), _conv(32, 32))
-        self.down2 = nn.Sequential(_conv(32, 64, stride=2), _conv(64, 64))
-        self.down3 = nn.Sequential(_conv(64, 96, stride=2), _conv(96, 96), _conv(96, 64, dilation=2))
-        self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 32))
-        self.up1 = nn.Sequential(_conv(64, 32), _conv(32, 24))
-        self.up0 = nn.Sequential(_conv(40, 24), _conv(24, 24))
-        self.shuffle = nn.Sequential(nn.Conv2d(24, 32, 1), nn.PixelShuffle(2))
-        self.last = nn.Sequential(_conv(11, 16), nn.Conv2d(16, STRUCTURE_COUNT, 1))
+        self.stem = nn.Sequential(_conv(15, 24), _conv(24, 24))
+        self.down1 = nn.Sequential(_conv(24, 40, stride=2), _conv(40, 40))
+        self.down2 = nn.Sequential(_conv(40, 64, stride=2), _conv(64, 64))
+        self.down3 = nn.Sequential(
+            _conv(64, 128, stride=2), _conv(128, 128), _conv(128, 128, dilation=2), _conv(128, 64)
+        )
+        self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 40))
+        self.up1 = nn.Sequential(_conv(80, 40), _conv(40, 24))
+        self.up0 = nn.Sequential(_conv(48, 32), _conv(32, 32))
+        self.last = nn.Conv2d(32, STRUCTURE_COUNT * 4, 1)
 
-    def slice_logits(self, slices: Tensor) -> Tensor:
-        """(M, 3, 256, 256) -> (M, 14, 256, 256)."""
-        full = self.stem(slices)
+    def slice_logits(self, slices: Tensor, position: Tensor) -> Tensor:
+        """(M, 3, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
+
+        The three channels of ``position`` run from -1 to 1 along slice, row and column of the model's grid.
+        """
+        full = self.stem(torch.cat([functional.pixel_unshuffle(slices, 2), position], dim=1))
         half = self.down1(full)
         quarter = self.down2(half)
         x = self.up2(torch.cat([_double(self.down3(quarter)), quarter], dim=1))
         x = self.up1(torch.cat([_double(x), half], dim=1))
         x = self.up0(torch.cat([_double(x), full], dim=1))
-        return self.last(torch.cat([self.shuffle(x), slices], dim=1))
+        return functional.pixel_shuffle(self.last(x), 2)
 
     def forward(self, volume: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 32, 256, 256) uint8 -> labels (N, 32, 256, 256) uint8, confidence (N, 14)."""
-        logits = self.slice_logits(_neighbours(volume).reshape(-1, 3, ROWS, COLUMNS)).float()
+        slices = _neighbours(volume).reshape(-1, 3, ROWS, COLUMNS)
+        position = grid_position().to(volume.device).expand(volume.shape[0], -1, -1, -1, -1)
+        logits = self.slice_logits(slices, position.reshape(-1, 3, ROWS // 2, COLUMNS // 2)).float()
         labels = logits.argmax(dim=1)
         probability = torch.softmax(logits, dim=1)
         chosen = (probability >= probability.amax(dim=1, keepdim=True)).float()
@@ -76,6 +86,12 @@ class SegmentationNetwork(nn.Module):
         count = chosen.sum(dim=(2, 3)).reshape(shape).sum(dim=1)
         total = (probability * chosen).sum(dim=(2, 3)).reshape(shape).sum(dim=1)
         return labels.to(torch.uint8).reshape(-1, SLICES, ROWS, COLUMNS), total / count.clamp(min=1.0)
+
+
+def grid_position() -> Tensor:
+    """Where each 2 x 2 block of the model's grid lies, -1..1 along slice, row, column: (32, 3, 128, 128)."""
+    axes = [torch.linspace(-1, 1, count) for count in (SLICES, ROWS // 2, COLUMNS // 2)]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=1)
 
 
 def _double(x: Tensor) -> Tensor:
@@ -104,32 +120,35 @@ class ClassificationNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _conv(4, 16, stride=2)
-        self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, 16))
+        self.stem = _conv(19, 24)
+        self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, 24))
         self.trunk = nn.Sequential(
-            _conv(16, 32, stride=2),
-            _conv(32, 32),
-            _conv(32, 64, stride=2),
+            _conv(24, 48, stride=2),
+            _conv(48, 48),
+            _conv(48, 64, stride=2),
             _Residual(64, 1),
             _Residual(64, 2),
             _Residual(64, 4),
         )
         self.evidence = nn.Conv2d(64, LABEL_COUNT, 1)
+        nn.init.constant_(self.evidence.bias, -4.0)  # a finding covers few cells
         self.pooling = StudyPooling()
 
-    def slice_evidence(self, slices: Tensor, plane: Tensor) -> Tensor:
-        """(M, 4, 256, 256) and the plane's number (M,) -> evidence (M, 12, 32, 32)."""
-        return self._evidence(slices, self.plane[plane])
+    def slice_evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
+        """Three slices and the region (M, 4, H, W), position (M, 3, H/2, W/2), plane (M,) -> (M, 12, H/8, W/8)."""
+        return self._evidence(slices, position, self.plane[plane])
 
-    def _evidence(self, slices: Tensor, plane: Tensor) -> Tensor:
-        return self.evidence(self.trunk(self.stem(slices) + plane[:, :, None, None]))
+    def _evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
+        x = self.stem(torch.cat([functional.pixel_unshuffle(slices, 2), position], dim=1))
+        return self.evidence(self.trunk(x + plane[:, :, None, None]))
 
     def forward(self, volumes: Tensor, slice_mask: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 (N,3,32,256,256), uint8 (N,3,32), float (N,3,4) -> logits, attention, class maps (FP16)."""
         slices = with_region(volumes, region).reshape(-1, 4, ROWS, COLUMNS)
         count = slice_mask.shape[0]
-        plane = self.plane[None, :, None, :].expand(count, PLANE_COUNT, SLICES, 16).reshape(-1, 16)
-        evidence = self._evidence(slices, plane).float()
+        plane = self.plane[None, :, None, :].expand(count, PLANE_COUNT, SLICES, 24).reshape(-1, 24)
+        position = grid_position().to(volumes.device)[None, None].expand(count, PLANE_COUNT, -1, -1, -1, -1)
+        evidence = self._evidence(slices, position.reshape(-1, 3, ROWS // 2, COLUMNS // 2), plane).float()
         shape = (-1, PLANE_COUNT, SLICES, LABEL_COUNT, CLASS_MAP_ROWS, CLASS_MAP_COLUMNS)
         maps = self.pooling.maps(evidence.reshape(shape))
         maps = (torch.round(maps / MAP_STEP) * MAP_STEP).clamp(-MAP_LIMIT, MAP_LIMIT)

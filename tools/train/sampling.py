@@ -1,106 +1,142 @@
-"""Batches of slices for both trainings, with the augmentation that makes contrast and placement unimportant."""
+"""Training patches: windows of slices around what is rare, bent and recoloured, with their truth.
+
+Most of a knee slice is fat, muscle and air, which are learnt from a few hundred of them. Windows around cartilages,
+menisci and ligaments cost a third of a whole slice and hold most of what is hard.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from services.common.tensors import COLUMNS, PLANE_COUNT, ROWS
-from services.common.transforms import joint_region
+from services.common.tensors import COLUMNS, PLANE_COUNT, ROWS, SLICES, STRUCTURE_COUNT
+from tools.train.contrast import Picture, degraded, mixed
 from tools.train.dataset import Example, load
 
-_CACHE_LIMIT = 500  # 20 MB each
+FEWEST_PIXELS = 12  # of a structure, for its slice to be drawn on its behalf
+# how often a window is centred on a structure; background (0) stands for any place of any slice
+_CENTRED_ON = np.array([2.0, 0.6, 0.6, 0.9, 1.0, 1.0, 1.2, 1.2, 1.0, 1.3, 1.3, 1.2, 1.2, 1.0])
 
 
 @dataclass(eq=False)
 class Pool:
-    """Examples read so far; the most that memory should hold are kept."""
+    """Examples opened so far, with the number of pixels of each structure in each slice."""
 
-    cache: dict[Path, Example]
+    examples: dict[Path, Example] = field(default_factory=dict)
+    counts: dict[Path, NDArray[np.int64]] = field(default_factory=dict)
 
-    def get(self, path: Path) -> Example:
-        """The example of a file, from memory where it was read before."""
-        if path not in self.cache:
-            if len(self.cache) >= _CACHE_LIMIT:
-                self.cache.pop(next(iter(self.cache)))
-            self.cache[path] = load(path)
-        return self.cache[path]
+    def get(self, path: Path) -> tuple[Example, NDArray[np.int64]]:
+        """The example of a file and its counts (3, 32, 14)."""
+        if path not in self.examples:
+            example = load(path)
+            flat = example.labels.reshape(PLANE_COUNT * SLICES, -1)
+            counts = [np.bincount(each, minlength=STRUCTURE_COUNT)[:STRUCTURE_COUNT] for each in flat]
+            self.examples[path], self.counts[path] = example, np.reshape(counts, (PLANE_COUNT, SLICES, -1))
+        return self.examples[path], self.counts[path]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A window: plane and slice of a study, and the pixel (row, column) that it is centred on."""
+
+    plane: int
+    slice_index: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Bend:
+    """Spread of the random deformation of a slice: radians, ratios, pixels of the model's grid."""
+
+    turn: float = 0.12
+    stretch: float = 0.1
+    shift_pixels: float = 8.0
+    wave_pixels: float = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class SliceBatch:
-    """Slices with their truth.
-
-    ``images`` (M,3,256,256) in 0..1: previous, own, next slice; ``labels`` (M,256,256); ``lesions`` (M,12,32,32);
-    ``plane`` (M,); ``region`` (M,4) in pixels.
-    """
+class Patches:
+    """``images`` (M,3,S,S) in -1..3, ``position`` (M,3,S/2,S/2) in -1..1, ``labels`` (M,S,S)."""
 
     images: Tensor
+    position: Tensor
     labels: Tensor
-    lesions: Tensor
-    plane: Tensor
-    region: Tensor
 
 
-def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, size: int, recoloured: float) -> SliceBatch:
-    """A batch of single slices; a share ``recoloured`` of them in randomised contrast."""
-    images, labels, lesions, planes, regions = [], [], [], [], []
-    for _ in range(size):
-        example = pool.get(paths[int(rng.integers(len(paths)))])
-        plane = int(rng.integers(PLANE_COUNT))
-        volume = (example.recoloured if rng.random() < recoloured else example.volumes)[plane]
-        used = np.flatnonzero(example.slice_mask[plane])
-        index = int(rng.choice(used))
-        images.append(volume[np.clip([index - 1, index, index + 1], used[0], used[-1])])
-        labels.append(example.labels[plane, index])
-        lesions.append(example.lesions[plane, index])
-        planes.append(plane)
-        regions.append(jittered(joint_region(example.labels[plane]), rng))
-    return SliceBatch(
-        torch.from_numpy(np.stack(images)).float() / 255,
-        torch.from_numpy(np.stack(labels)).long(),
-        torch.from_numpy(np.stack(lesions)).float() / 255,
-        torch.tensor(planes),
-        torch.from_numpy(np.stack(regions)),
+def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, count: int, size: int) -> Patches:
+    """Patches of ``size`` pixels (256: whole slices)."""
+    parts = []
+    for _ in range(count):
+        example, counts = pool.get(paths[int(rng.integers(len(paths)))])
+        parts.append(_patch(example, choose_place(example, counts, rng), rng, size))
+    images, position, labels = (np.stack(part) for part in zip(*parts, strict=True))
+    return Patches(torch.from_numpy(images), torch.from_numpy(position), torch.from_numpy(labels).long())
+
+
+def choose_place(example: Example, counts: NDArray[np.int64], rng: np.random.Generator) -> Place:
+    """A plane, a structure by its weight, a slice that shows it, and one of its pixels."""
+    plane = int(rng.integers(PLANE_COUNT))
+    shown = counts[plane] >= FEWEST_PIXELS
+    shown[:, 0] = example.slice_mask[plane] > 0
+    weight = _CENTRED_ON * shown.any(axis=0)
+    structure = int(rng.choice(STRUCTURE_COUNT, p=weight / weight.sum()))
+    slice_index = int(rng.choice(np.flatnonzero(shown[:, structure])))
+    if structure == 0:
+        return Place(plane, slice_index, int(rng.integers(ROWS)), int(rng.integers(COLUMNS)))
+    pixels = np.flatnonzero(example.labels[plane, slice_index].ravel() == structure)
+    row, column = divmod(int(rng.choice(pixels)), COLUMNS)
+    return Place(plane, slice_index, row, column)
+
+
+def _patch(
+    example: Example, place: Place, rng: np.random.Generator, size: int
+) -> tuple[Picture, Picture, NDArray[np.uint8]]:
+    used = np.flatnonzero(example.slice_mask[place.plane])
+    around = np.clip(np.arange(place.slice_index - 1, place.slice_index + 2), used[0], used[-1])
+    columns, rows, position = bent_window(place, rng, size)
+
+    def warped(volume: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
+        slices = (volume[place.plane, index] for index in around)
+        return np.stack([cv2.remap(each, columns, rows, interpolation) for each in slices])
+
+    labels = warped(example.labels, cv2.INTER_NEAREST)
+    picture = mixed(
+        warped(example.volumes, cv2.INTER_LINEAR), warped(example.recoloured, cv2.INTER_LINEAR), labels, rng
     )
+    return degraded(picture, rng).astype(np.float32), position, labels[1]
 
 
-def jittered(region: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The box as an imperfect segmentation would give it, one time in four not at all."""
-    if rng.random() < 0.25 or not region.any():
-        return np.zeros(4, dtype=np.float32)
-    return np.clip(region + rng.normal(0, 6, 4), 0, ROWS - 1).astype(np.float32)
+def bent_window(
+    place: Place, rng: np.random.Generator, size: int, *, bend: Bend = Bend()
+) -> tuple[Picture, Picture, Picture]:
+    """Where each pixel of a window lies in the slice (columns, rows: (size, size)), and its position in the grid.
 
-
-def move(batch: SliceBatch, rng: np.random.Generator) -> SliceBatch:
-    """Turn, scale and shift each slice with its labels by a random affine."""
-    size = batch.images.shape[0]
-    turn, zoom = rng.normal(0, 0.12, size), np.exp(rng.normal(0, 0.12, size))
-    cosine, sine = np.cos(turn) * zoom, np.sin(turn) * zoom
-    shift = rng.normal(0, 0.08, (2, size))
-    theta = np.stack([np.stack([cosine, -sine, shift[0]], 1), np.stack([sine, cosine, shift[1]], 1)], 1)
-    grid = functional.affine_grid(torch.from_numpy(theta).float(), [size, 1, ROWS, COLUMNS], align_corners=False)
-    images = functional.grid_sample(batch.images, grid, align_corners=False)
-    labels = functional.grid_sample(batch.labels[:, None].float(), grid, mode="nearest", align_corners=False)
-    return SliceBatch(images, labels[:, 0].long(), batch.lesions, batch.plane, batch.region)
-
-
-def recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Gamma, gain, offset, blur and noise on images of 0..1, as the network's input range -1..3."""
-    size = images.shape[0]
-
-    def each(values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values).float()[:, None, None, None]
-
-    x = images.clamp(min=1e-4) ** each(np.exp(rng.normal(0, 0.3, size)))
-    if rng.random() < 0.3:
-        low = functional.avg_pool2d(x, 2)
-        x = functional.interpolate(low, scale_factor=2.0, mode="bilinear", align_corners=False)
-    x = x * each(rng.uniform(0.75, 1.2, size)) + each(rng.normal(0, 0.03, size))
-    x = x + torch.randn_like(x) * each(np.abs(rng.normal(0, 0.03, size)))
-    return x.clamp(0, 1) * 4 - 1
+    The slice is turned, scaled, sheared, shifted and softly bent; the window lies around the place in what comes out.
+    """
+    turn = rng.normal(0, bend.turn)
+    zoom, shear = np.exp(rng.normal(0, bend.stretch, 2)), rng.normal(0, bend.turn / 2)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    linear = linear @ np.array([[zoom[0], shear], [0, zoom[1]]])
+    middle, shift = (ROWS - 1) / 2, rng.normal(0, bend.shift_pixels, 2)
+    target = np.linalg.solve(linear, np.array([place.row, place.column]) - middle - shift) + middle
+    room = max(ROWS - size, 0)
+    corner = np.clip(np.rint(target + rng.normal(0, size / 6, 2) - size / 2), 0, room) if room else np.zeros(2)
+    r, c = np.meshgrid(*(np.arange(size) + start - middle for start in corner), indexing="ij")
+    rows = linear[0, 0] * r + linear[0, 1] * c + middle + shift[0]
+    columns = linear[1, 0] * r + linear[1, 1] * c + middle + shift[1]
+    if rng.random() < 0.6:
+        waves = rng.normal(0, rng.uniform(0.2, 1) * bend.wave_pixels, (2, 6, 6)).astype(np.float32)
+        rows, columns = (
+            axis + cv2.resize(wave, (size, size), interpolation=cv2.INTER_CUBIC)
+            for axis, wave in zip((rows, columns), waves, strict=True)
+        )
+    along_slices = (place.slice_index + rng.normal(0, 1.2)) * 2 / (SLICES - 1) - 1
+    within = [(r[::2, ::2] + 0.5) / middle, (c[::2, ::2] + 0.5) / middle]
+    position = np.stack([np.full((size // 2, size // 2), along_slices), *within]).astype(np.float32)
+    return columns.astype(np.float32), rows.astype(np.float32), position

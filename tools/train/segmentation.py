@@ -1,15 +1,21 @@
-"""Train ``knee_segmentation``: ``python -m tools.train.segmentation --minutes 40``.
+"""Train ``knee_segmentation``: ``python -m tools.train.segmentation --minutes 60``.
 
-Reads whatever studies ``tools.train.dataset`` has made so far, picks up new ones on the way, and resumes from
-``build/train/segmentation.pt``. Half of the slices have a random contrast, because the network has to work on scanners
-and sequences that it never saw.
+Reads whatever studies ``tools.train.dataset`` has made, and carries on where the last run stopped: the newest state is
+``build/train/segmentation.pt`` (weights, their running mean, optimiser, step). The learning rate rises over the first
+steps of a run and falls to almost nothing at its end, so a run is given the minutes that it may have. What is scored
+and exported is the running mean of the weights.
+
+Set ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736`` against page faults, and ``OMP_WAIT_POLICY=passive`` where
+others use the machine as well: threads that spin while they wait burn what the next one needs.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from rich.console import Console
@@ -20,65 +26,76 @@ from services.common.finding import Structure
 from services.common.tensors import STRUCTURE_COUNT
 from tools.train import dataset
 from tools.train.networks import SegmentationNetwork
-from tools.train.sampling import Pool, draw, move, recolour
+from tools.train.run import Run
+from tools.train.sampling import Patches, Pool, draw
 
 CHECKPOINT = Path("build/train/segmentation.pt")
 SCORES = Path("build/train/segmentation.json")
-BATCH, EVERY = 4, 100  # many small steps: rare structures need updates more than they need smooth gradients
+SIZES = ((128, 8), (256, 2))  # pixels and patches a step; small windows hold what is rare, whole slices the rest
+WHOLE_SLICES = (0.1, 0.4)  # share of whole slices at the begin and at the end of a run
+LABELMAP_SHARE = 0.2  # of the slices, where such studies were made
+EVERY = 100
+# rare and thin structures count more in the cross entropy
+CLASS_WEIGHT = torch.tensor([0.5, 0.7, 0.7, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0])
 
 
 def main() -> None:
     """Train for a number of minutes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=40.0)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=3e-3)
     options = parser.parse_args()
+    cv2.setNumThreads(1)
     torch.set_num_threads(2)  # fp32 throughout: bf16 convolutions were six times slower here
-    console = Console()
-    network = SegmentationNetwork()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
-    step = _resume(network, optimiser)
-    rng, pool = np.random.default_rng(step), Pool({})
-    start = time.monotonic()
-    while (spent := (time.monotonic() - start) / 60) < options.minutes:
-        for group in optimiser.param_groups:
-            group["lr"] = options.rate * max(0.02, 0.5 * (1 + np.cos(np.pi * spent / options.minutes)))
-        batch = move(draw(pool, list(dataset.paths(dataset.TRAINING_SEED)), rng, size=BATCH, recoloured=0.5), rng)
-        images = recolour(batch.images, rng)
-        logits = network.slice_logits(images)
-        value = loss(logits.float(), batch.labels)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        optimiser.step()
-        step += 1
-        if step % 10 == 0:
-            console.print(f"step {step}  {spent:.1f} min  loss {value.item():.3f}  studies {len(pool.cache)}")
-        if step % EVERY == 0:
-            torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, CHECKPOINT)
-    torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, CHECKPOINT)
-    scores = validate(network)
-    SCORES.write_text(json.dumps({"steps": step, **scores}, indent=1))
-    console.print(scores)
+    run: Run[SegmentationNetwork] = Run(SegmentationNetwork(), CHECKPOINT)
+    train(run, training_paths(), minutes=options.minutes, rate=options.rate)
+    scores = validate(run.mean)
+    SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
+    Console().print(scores)
 
 
-def _resume(network: SegmentationNetwork, optimiser: torch.optim.Optimizer) -> int:
-    if not CHECKPOINT.exists():
-        return 0
-    state = torch.load(CHECKPOINT, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+def training_paths() -> list[Path]:
+    """Phantom studies, and those of the real label map so often that they make up their share."""
+    phantom = list(dataset.paths(dataset.TRAINING_SEED))
+    bent = list(dataset.paths(dataset.LABELMAP_SEED))
+    times = LABELMAP_SHARE / (1 - LABELMAP_SHARE) * len(phantom) / max(len(bent), 1)
+    return phantom + bent * round(times)
+
+
+def train(run: Run[SegmentationNetwork], paths: Sequence[Path], *, minutes: float, rate: float) -> None:
+    """Take steps until the time is over."""
+    rng, pool, console = np.random.default_rng(run.step), Pool(), Console()
+    start, first, recent = time.monotonic(), run.step, []
+    while (spent := (time.monotonic() - start) / 60) < minutes:
+        done = spent / minutes
+        run.pace(rate, steps=run.step - first, done=done)
+        share = WHOLE_SLICES[0] + (WHOLE_SLICES[1] - WHOLE_SLICES[0]) * done
+        size, count = SIZES[int(rng.random() < share)]
+        recent.append(run.take_step(batch_loss(run.network, draw(pool, paths, rng, count=count, size=size))))
+        if run.step % EVERY == 0:
+            console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.3f}")
+            recent.clear()
+            run.save()
+    run.save()
+
+
+def batch_loss(network: SegmentationNetwork, patches: Patches) -> Tensor:
+    """The loss of one batch."""
+    images = patches.images.contiguous(memory_format=torch.channels_last)
+    return loss(network.slice_logits(images, patches.position), patches.labels)
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy plus soft Dice over the structures that are in the batch."""
-    probability = torch.softmax(logits, dim=1)
+    """Weighted cross entropy plus soft Dice over the structures that are in the batch."""
+    log_probability = torch.log_softmax(logits, dim=1)
+    entropy = functional.nll_loss(log_probability, labels, weight=CLASS_WEIGHT)
+    probability = log_probability.exp()
     truth = functional.one_hot(labels, STRUCTURE_COUNT).movedim(-1, 1).float()
     overlap = (probability * truth).sum(dim=(0, 2, 3))
     size = probability.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
     present = (truth.sum(dim=(0, 2, 3)) > 20).float()
     dice = ((2 * overlap + 10) / (size + 10) * present).sum() / present.sum().clamp(min=1)
-    return functional.cross_entropy(logits, labels) + 1 - dice
+    return entropy + 1 - dice
 
 
 @torch.no_grad()
@@ -96,7 +113,6 @@ def validate(network: SegmentationNetwork, studies: int = 12) -> dict[str, dict[
                 overlap[structure] += 2 * np.count_nonzero(a & b)
                 size[structure] += np.count_nonzero(a) + np.count_nonzero(b)
         result[name] = {s.name: round(float(overlap[s] / max(size[s], 1)), 3) for s in Structure}
-    network.train()
     return result
 
 

@@ -7,9 +7,15 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION  # noqa: E402
 from tools.train import dataset  # noqa: E402
-from tools.train.classification import area, best_threshold, boxes  # noqa: E402
+from tools.train.classification import area, best_threshold  # noqa: E402
 from tools.train.export import export  # noqa: E402
-from tools.train.networks import CamNetwork, ClassificationNetwork, SegmentationNetwork  # noqa: E402
+from tools.train.networks import (  # noqa: E402
+    CamNetwork,
+    ClassificationNetwork,
+    SegmentationNetwork,
+    grid_position,
+    with_region,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +65,20 @@ def test_the_area_and_the_threshold_are_right():
 
 def test_a_region_is_a_box_of_ones_and_an_unknown_one_is_everything():
     """The fourth input channel is 1 inside the box; four zeros mean the whole slice."""
-    drawn = boxes(torch.tensor([[10.0, 20.0, 29.0, 49.0], [0.0, 0.0, 0.0, 0.0]]))
-    assert drawn.shape == (2, 1, 256, 256)
+    region = torch.tensor([[[10.0, 20.0, 29.0, 49.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]])
+    drawn = with_region(torch.zeros(1, 3, 32, 256, 256, dtype=torch.uint8), region)[0, :, 0, 3]
     assert drawn[0].sum() == 20 * 30
+    assert drawn[0, 10, 20] == drawn[0, 29, 49] == 1
     assert drawn[1].min() == 1
+
+
+def test_the_position_tells_both_ends_of_every_axis():
+    """From -1 to 1 along slice, row and column of the grid, at half the resolution of the slice."""
+    position = grid_position()
+    assert position.shape == (32, 3, 128, 128)
+    assert position[0, :, 0, 0].tolist() == [-1, -1, -1]
+    assert position[-1, :, -1, -1].tolist() == [1, 1, 1]
+    assert position[0, 0].unique().numel() == position[0, 1, 0].unique().numel() == 1
 
 
 def test_an_example_lies_on_the_models_grid_and_survives_its_file(tmp_path):
