@@ -13,13 +13,14 @@ from scipy import ndimage
 from services.common.finding import Laterality
 from services.common.volume import FloatArray, Volume
 from tools.phantom.anatomy import Knee, canonical
+from tools.phantom.artefacts import disturbed
 from tools.phantom.joint import paint_joint
 from tools.phantom.lesions import paint_lesions
 from tools.phantom.protocol import Protocol, rotation, stack
 from tools.phantom.scene import Scene, lesions, render, structures
 from tools.phantom.shapes import Field, Points
 from tools.phantom.surroundings import paint_surroundings
-from tools.phantom.tissues import Tissue, signals
+from tools.phantom.tissues import Tissue, fat_share, signals
 
 THICKNESS_SAMPLES = 2
 COARSE = 8
@@ -40,7 +41,7 @@ def acquire(knee: Knee, protocol: Protocol, rng: np.random.Generator) -> Acquisi
     affine = stack(protocol, rng)
     scene = lay_out(knee, protocol, affine)
     affine[:3, 3] += patient_position(knee)
-    image = _scan(scene, protocol, rng)
+    image = _scan(scene, protocol, rng, artefact_rng=knee.stream(f"artefacts {protocol.name} {protocol.plane}"))
     return Acquisition(
         protocol, Volume(image, affine), Volume(structures(scene), affine), Volume(lesions(scene), affine)
     )
@@ -91,12 +92,23 @@ def interpolation(count: int, nodes: int) -> Field:
     return np.clip(1 - distance, 0, None).astype(np.float32)
 
 
-def _scan(scene: Scene, protocol: Protocol, rng: np.random.Generator) -> NDArray[np.uint16]:
+def _scan(
+    scene: Scene, protocol: Protocol, rng: np.random.Generator, *, artefact_rng: np.random.Generator
+) -> NDArray[np.uint16]:
     signal = signals(protocol.sequence)
-    ideal = (
-        render(scene, signal).reshape(protocol.slices, THICKNESS_SAMPLES, protocol.matrix, protocol.matrix).mean(axis=1)
-    )
+    if protocol.artefacts:
+        fat = signal * fat_share()
+        ideal = disturbed(_thick(scene, signal - fat), _thick(scene, fat), protocol, artefact_rng)
+    else:
+        ideal = _thick(scene, signal)
     return degrade(ideal, signal[Tissue.MUSCLE] / protocol.muscle_snr, rng)
+
+
+def _thick(scene: Scene, signal: NDArray[np.float32]) -> Field:
+    """Signal of whole slices: the mean of the samples through their thickness."""
+    samples = render(scene, signal)
+    thick: Field = samples.reshape(-1, THICKNESS_SAMPLES, *samples.shape[1:]).mean(axis=1)
+    return thick
 
 
 def degrade(ideal: Field, noise: float, rng: np.random.Generator) -> NDArray[np.uint16]:

@@ -16,7 +16,9 @@ T2_FS = Sequence(4000, 70, 3.0, residual_fat=0.1)
 PD = Sequence(3000, 28, 3.0)
 T1 = Sequence(600, 12, 3.0)
 T2 = Sequence(3200, 100, 3.0)
-SEQUENCES = {"PD-FS": PD_FS, "T2-FS": T2_FS, "PD": PD, "T1": T1, "T2": T2}
+DESS_1 = Sequence(25, 7.5, 3.0, residual_fat=0.1, flip_degrees=30)
+DESS_2 = Sequence(25, 42.5, 3.0, residual_fat=0.1, flip_degrees=30)
+SEQUENCES = {"PD-FS": PD_FS, "T2-FS": T2_FS, "PD": PD, "T1": T1, "T2": T2, "DESS-1": DESS_1, "DESS-2": DESS_2}
 
 # direction of a slice's rows and columns in LPS
 _ORIENTATION: dict[Plane, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -44,6 +46,8 @@ class Protocol:
     thickness_mm: float = 3.0
     spacing_mm: float = 3.6
     muscle_snr: float = 18.0
+    pixel_bandwidth_hz: float = 290.0
+    artefacts: frozenset[str] = frozenset()
 
 
 def vary(protocol: Protocol, rng: np.random.Generator) -> Protocol:

@@ -1,9 +1,10 @@
 """A synthetic study as a scanner writes it: three oblique series of classic MR instances, and the truth about them."""
 
+import copy
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +12,53 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
-from services.common.volume import PLANES
+from services.common.volume import PLANES, Plane
 from tools.phantom.acquire import Acquisition, acquire
 from tools.phantom.anatomy import Knee, knee
-from tools.phantom.protocol import PD_FS, Protocol, vary
+from tools.phantom.protocol import SEQUENCES, Protocol, vary
 
 MATRIX = 320
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The knee and its series in the order sagittal, coronal, axial."""
+    """The knee and its series in order."""
 
     knee: Knee
     series: tuple[Acquisition, ...]
 
 
-def image_study(seed: int, findings: Iterable[str], *, matrix: int = MATRIX) -> Study:
-    """Three fat-suppressed proton density series of one knee; a few seconds."""
-    one = knee(seed, frozenset(findings))
-    series = []
-    for plane in PLANES:
-        rng = one.stream(f"series {plane}")
-        series.append(acquire(one, vary(Protocol(plane, PD_FS, matrix=matrix), rng), rng))
-    return Study(one, tuple(series))
+@dataclass(frozen=True)
+class Plan:
+    """Which series are acquired, as (plane, name out of ``SEQUENCES``), and what spoils them all."""
+
+    series: tuple[tuple[Plane, str], ...] = tuple((plane, "PD-FS") for plane in PLANES)
+    matrix: int = MATRIX
+    artefacts: frozenset[str] = frozenset()
+
+
+WHOLE_EXAMINATION = (
+    (Plane.SAGITTAL, "PD-FS"),
+    (Plane.CORONAL, "PD-FS"),
+    (Plane.AXIAL, "PD-FS"),
+    (Plane.CORONAL, "T1"),
+    (Plane.SAGITTAL, "T2-FS"),
+    (Plane.SAGITTAL, "PD"),
+    (Plane.SAGITTAL, "DESS-1"),
+)
+
+
+def image_study(seed: int, findings: Iterable[str], *, matrix: int = MATRIX, plan: Plan | None = None) -> Study:
+    """Three fat-suppressed proton density series of one knee, or those of a plan; a few seconds a series."""
+    one, plan = knee(seed, frozenset(findings)), plan or Plan(matrix=matrix)
+    return Study(one, tuple(_series(one, plan, plane, name) for plane, name in plan.series))
+
+
+def _series(one: Knee, plan: Plan, plane: Plane, name: str) -> Acquisition:
+    # a plane's first series keeps its random stream whatever else is acquired
+    rng = one.stream(f"series {plane}" if name == "PD-FS" else f"series {plane} {name}")
+    protocol = vary(Protocol(plane, SEQUENCES[name], name=name, matrix=plan.matrix), rng)
+    return acquire(one, replace(protocol, artefacts=plan.artefacts), rng)
 
 
 def write_study(
@@ -47,13 +71,48 @@ def write_study(
 ) -> Study:
     """Write ``<folder>/<plane>/NNN.dcm``; the same seed writes the same bytes. ``on_instance`` is called after each."""
     study = image_study(seed, findings, matrix=matrix)
-    for number, series in enumerate(study.series, start=1):
-        place = folder / series.protocol.plane
-        place.mkdir(parents=True, exist_ok=True)
-        for index in range(len(series.image.voxels)):
-            instance(study, number, index).save_as(place / f"{index + 1:03d}.dcm", enforce_file_format=True)
-            on_instance()
+    write_instances(folder, study, on_instance=on_instance)
     return study
+
+
+def write_instances(
+    folder: Path,
+    study: Study,
+    *,
+    transfer_syntax: UID = ExplicitVRLittleEndian,
+    on_instance: Callable[[], None] = lambda: None,
+) -> list[list[pydicom.Dataset]]:
+    """Write every series into its own folder and return the instances, uncompressed, by series.
+
+    A plane's first series lies in ``<plane>``, a further one in ``<plane>-<sequence>``.
+    """
+    written: list[list[pydicom.Dataset]] = []
+    seen: set[Plane] = set()
+    for number, series in enumerate(study.series, start=1):
+        plane = series.protocol.plane
+        place = folder / (f"{plane}-{series.protocol.name}" if plane in seen else plane)
+        seen.add(plane)
+        place.mkdir(parents=True, exist_ok=True)
+        instances = [instance(study, number, index) for index in range(len(series.image.voxels))]
+        for index, one in enumerate(instances, start=1):
+            encoded(one, transfer_syntax).save_as(place / f"{index:03d}.dcm", enforce_file_format=True)
+            on_instance()
+        written.append(instances)
+    return written
+
+
+def encoded(dataset: pydicom.Dataset, transfer_syntax: UID) -> pydicom.Dataset:
+    """The instance in another transfer syntax; raises ``NotImplementedError`` for one that pydicom cannot write."""
+    if transfer_syntax == ExplicitVRLittleEndian:
+        return dataset
+    changed = copy.deepcopy(dataset)
+    if transfer_syntax.is_compressed:
+        changed.compress(transfer_syntax, generate_instance_uid=False)
+    else:
+        changed.file_meta.TransferSyntaxUID = transfer_syntax
+        if not transfer_syntax.is_little_endian:
+            changed.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+    return changed
 
 
 def instance(study: Study, series_number: int, index: int) -> pydicom.Dataset:
@@ -88,11 +147,15 @@ def _describe_patient(dataset: pydicom.Dataset, one: Knee) -> None:
 
 def _describe_sequence(dataset: pydicom.Dataset, series: Acquisition) -> None:
     protocol = series.protocol
-    dataset.Modality, dataset.ImageType = "MR", ["ORIGINAL", "PRIMARY", "M", "SE"]
+    gradient, fat_suppressed = protocol.sequence.flip_degrees, protocol.sequence.residual_fat < 1
+    dataset.Modality, dataset.ImageType = "MR", ["ORIGINAL", "PRIMARY", "M", "SE" if gradient is None else "GR"]
     dataset.Manufacturer, dataset.ManufacturerModelName = "Articula", "Phantom"
     dataset.SeriesDescription = f"{protocol.name} {protocol.plane}"
-    dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "SE", "SK", "FS"
+    dataset.ScanningSequence, dataset.SequenceVariant = ("SE", "SK") if gradient is None else ("GR", "SS")
+    dataset.ScanOptions = "FS" if fat_suppressed else ""
     dataset.MRAcquisitionType = "2D"
+    if gradient is not None:
+        dataset.FlipAngle = gradient
     dataset.RepetitionTime = round(protocol.sequence.repetition_ms, 1)
     dataset.EchoTime = round(protocol.sequence.echo_ms, 1)
     dataset.EchoTrainLength = 8

@@ -1,4 +1,4 @@
-"""What each tissue gives to the signal: relaxation times and the spin-echo equations.
+"""What each tissue gives to the signal: relaxation times, and the equations of spin echo and of DESS.
 
 The table is Gold et al. 2004 (AJR) and later measurements, checked against real T1 and T2 series. In proton-density
 TSE the many refocusing pulses darken macromolecular tissue; ``TSE_LOSS`` holds the measured factors.
@@ -73,24 +73,53 @@ FATTY: dict[Tissue, float] = {Tissue.FAT: 1.0, Tissue.MARROW: 1.0, Tissue.RED_MA
 
 @dataclass(frozen=True)
 class Sequence:
-    """A spin-echo sequence. ``residual_fat`` is the share of the fat signal left: 1.0 without fat suppression."""
+    """A sequence. ``residual_fat`` is the share of the fat signal left: 1.0 without fat suppression.
+
+    With a ``flip_degrees`` it is one of the two echoes of a DESS: the first (FISP) where the echo time is shorter than
+    the repetition time, the second (PSIF) where it is longer. Without one it is a spin echo.
+    """
 
     repetition_ms: float
     echo_ms: float
     field_tesla: float
     residual_fat: float = 1.0
+    flip_degrees: float | None = None
 
 
 def signals(sequence: Sequence) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Signal of each ``Tissue`` (21,), by S = PD (1 - exp(-TR/T1)) exp(-TE/T2)."""
+    """Signal of each ``Tissue`` (21,)."""
     return np.array([_signal(tissue, sequence) for tissue in Tissue], dtype=np.float32)
+
+
+def fat_share() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """How much of the protons of each ``Tissue`` (21,) are fat, which chemical shift moves: 0..1."""
+    return np.array([FATTY.get(tissue, 0.0) for tissue in Tissue], dtype=np.float32)
 
 
 def _signal(tissue: Tissue, sequence: Sequence) -> float:
     low_t1, low_t2, high_t1, high_t2, density = RELAXATION[tissue]
     t1, t2 = (low_t1, low_t2) if sequence.field_tesla < 2 else (high_t1, high_t2)
-    value = density * (1 - np.exp(-sequence.repetition_ms / t1)) * np.exp(-sequence.echo_ms / t2)
-    proton_density = sequence.repetition_ms > 1500 and sequence.echo_ms < 50
+    value = density * (_spin_echo(sequence, t1, t2) if sequence.flip_degrees is None else _dess(sequence, t1, t2))
+    proton_density = sequence.repetition_ms > 1500 and sequence.echo_ms < 55
     loss = TSE_LOSS.get(tissue, 1.0) if proton_density else 1.0
     fatty = FATTY.get(tissue, 0.0)
     return float(value * loss * (1 - fatty * (1 - sequence.residual_fat)))
+
+
+def _spin_echo(sequence: Sequence, t1: float, t2: float) -> float:
+    return float((1 - np.exp(-sequence.repetition_ms / t1)) * np.exp(-sequence.echo_ms / t2))
+
+
+def _dess(sequence: Sequence, t1: float, t2: float) -> float:
+    """Steady state before (second echo) and after (first echo) the pulse, Haenicke and Vogel 2003."""
+    e1, e2 = np.exp(-sequence.repetition_ms / t1), np.exp(-sequence.repetition_ms / t2)
+    angle = np.deg2rad(sequence.flip_degrees or 0.0)
+    cosine = np.cos(angle)
+    p = 1 - e1 * cosine - e2**2 * (e1 - cosine)
+    q = e2 * (1 - e1) * (1 + cosine)
+    root = (1 - e2**2) / np.sqrt(p**2 - q**2)
+    if sequence.echo_ms < sequence.repetition_ms:
+        return float(np.tan(angle / 2) * (1 - (e1 - cosine) * root) * np.exp(-sequence.echo_ms / t2))
+    # the second echo forms at the following pulse; it is read a little before, while it grows
+    early = 2 * sequence.repetition_ms - sequence.echo_ms
+    return float(np.tan(angle / 2) * (1 - (1 - e1 * cosine) * root) * np.exp(-early / t2))
