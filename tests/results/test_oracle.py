@@ -157,7 +157,7 @@ def trimmed(item: pydicom.Dataset) -> list[dict]:
     return without_uncertainty_units([plain])
 
 
-def highdicom_report(groups: list, provenance) -> pydicom.Dataset:
+def highdicom_report(groups: list, provenance, images: list[pydicom.Dataset] | None = None) -> pydicom.Dataset:
     observer = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=instance_uid(provenance, "device"),
         name=f"{MODEL_NAME} {provenance.software_version}",
@@ -170,6 +170,7 @@ def highdicom_report(groups: list, provenance) -> pydicom.Dataset:
         observation_context=hd.sr.ObservationContext(observer_device_context=context),
         procedure_reported=concept(PROCEDURE),
         imaging_measurements=groups,
+        referenced_images=images,
         title=codes.DCM.ImagingMeasurementReport,
     )[0]
 
