@@ -16,14 +16,14 @@ from services.common.codes import CLASS_ACTIVATION, NO_UNITS, QUANTITY
 from services.common.finding import LABELS, Finding
 from services.common.frame import Frame
 from services.common.study import Provenance
-from services.results.encoding import coded, item, raw_element
+from services.results.encoding import coded, item, put
 from services.results.frames import dimensions, shared_items, slice_frame_items, source_references
 from services.results.identity import instance_uid, new_object, own_frame_of_reference, place, set_lossiness, sign
 from services.results.part10 import FloatFrames
 
 KIND = "activation-map"
 _SERIES_NUMBER = 9030
-_TYPE = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+_TYPE = "DERIVED\\PRIMARY\\VOLUME\\NONE"
 _FULL_SCALE = 255
 
 
@@ -33,8 +33,7 @@ def activation_map_object(
     """Parametric Map of one finding; ``heat`` is ``(slice, row, column)`` on the grid of ``sources``."""
     index = LABELS.index(finding.label)
     dataset = new_object(ParametricMapStorage, KIND, provenance=provenance, index=index)
-    dataset.Modality, dataset.SeriesNumber = "OT", _SERIES_NUMBER + index
-    dataset.Laterality = None
+    put(dataset, Modality="OT", SeriesNumber=str(_SERIES_NUMBER + index), Laterality="")
     place(dataset, sources[0], own_frame_of_reference(finding.location.plane, provenance))
     set_lossiness(dataset, sources[0].instance)
     _describe(dataset, finding)
@@ -44,23 +43,27 @@ def activation_map_object(
         **dimensions(instance_uid(provenance, "map-dimension-organization", index), segmented=False),
         **source_references(sources),
     }
-    for keyword, items in sequences.items():
-        element = raw_element(keyword, items)
-        dataset[element.tag] = element
+    put(dataset, **sequences)
     _set_pixels(dataset, heat)
     description = f"Articula activation map {finding.label}"
     return sign(dataset, sources[0].instance, kind="Activation map", description=description)
 
 
 def _describe(dataset: pydicom.Dataset, finding: Finding) -> None:
-    dataset.ImageType = _TYPE
-    dataset.PixelPresentation, dataset.ContentQualification = "MONOCHROME", "RESEARCH"
-    dataset.ContentLabel, dataset.ContentCreatorName = "ACTIVATION", None
-    dataset.ContentDescription = f"Class activation of {finding.label}, research use only"
-    dataset.DimensionOrganizationType = "3D"
-    dataset.AcquisitionContextSequence = []
-    dataset.BurnedInAnnotation, dataset.RecognizableVisualFeatures = "NO", "NO"
-    dataset.PresentationLUTShape = "IDENTITY"
+    put(
+        dataset,
+        ImageType=_TYPE,
+        PixelPresentation="MONOCHROME",
+        ContentQualification="RESEARCH",
+        ContentLabel="ACTIVATION",
+        ContentCreatorName="",
+        ContentDescription=f"Class activation of {finding.label}, research use only",
+        DimensionOrganizationType="3D",
+        AcquisitionContextSequence=[],
+        BurnedInAnnotation="NO",
+        RecognizableVisualFeatures="NO",
+        PresentationLUTShape="IDENTITY",
+    )
 
 
 def _map_groups(finding: Finding) -> dict[str, list[bytes]]:
@@ -78,7 +81,7 @@ def _map_groups(finding: Finding) -> dict[str, list[bytes]]:
         QuantityDefinitionSequence=[quantity],
     )
     return {
-        "ParametricMapFrameTypeSequence": [item(FrameType="\\".join(_TYPE))],
+        "ParametricMapFrameTypeSequence": [item(FrameType=_TYPE)],
         "RealWorldValueMappingSequence": [mapping],
         "FrameVOILUTSequence": [item(WindowCenter="0.5", WindowWidth="1")],
         "PixelValueTransformationSequence": [item(RescaleIntercept="0", RescaleSlope="1", RescaleType="US")],
@@ -86,7 +89,7 @@ def _map_groups(finding: Finding) -> dict[str, list[bytes]]:
 
 
 def _set_pixels(dataset: pydicom.Dataset, heat: NDArray[np.uint8]) -> None:
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = heat.shape
-    dataset.BitsAllocated = 32
+    slices, rows, columns = heat.shape
+    put(dataset, SamplesPerPixel=[1], PhotometricInterpretation="MONOCHROME2", NumberOfFrames=str(slices))
+    put(dataset, Rows=[rows], Columns=[columns], BitsAllocated=[32])
     dataset.add_new("FloatPixelData", "OF", FloatFrames(heat, 1 / _FULL_SCALE))

@@ -28,7 +28,7 @@ from services.common.codes import (
 )
 from services.common.study import Provenance
 from services.results.content import Relation, code, instance_item, template_item, text, uid_reference
-from services.results.encoding import coded, item, raw_element
+from services.results.encoding import coded, item, put
 from services.results.identity import (
     DEVICE_SERIAL_NUMBER,
     MANUFACTURER,
@@ -83,9 +83,7 @@ def set_content(dataset: pydicom.Dataset, root: Root, evidence: Sequence[pydicom
     }
     if root.template:
         sequences["ContentTemplateSequence"] = [template_item(root.template)]
-    for keyword, items in sequences.items():
-        element = raw_element(keyword, items)
-        dataset[element.tag] = element
+    put(dataset, **sequences)
 
 
 def observer(provenance: Provenance) -> list[bytes]:

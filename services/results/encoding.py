@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import pydicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
@@ -53,6 +54,13 @@ def raw_element(keyword: str, value: Value) -> RawDataElement:
     tag, vr, _ = _entry(keyword)
     body = _body(vr, value)
     return RawDataElement(BaseTag(tag), vr, len(body), body, 0, is_implicit_VR=False, is_little_endian=True)
+
+
+def put(dataset: pydicom.Dataset, **attributes: Value) -> None:
+    """Give a ``Dataset`` elements in their final encoding, in place; a fifth of the cost of setting its attributes."""
+    for keyword, value in attributes.items():
+        element = raw_element(keyword, value)
+        dataset[element.tag] = element
 
 
 @cache

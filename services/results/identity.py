@@ -11,12 +11,13 @@ import re
 import pydicom
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from services.common.frame import Frame
 from services.common.study import Provenance
 from services.common.uids import UID_ROOT, result_uid
 from services.common.volume import Plane
+from services.results.encoding import put
 
 MANUFACTURER = "Articula"
 MODEL_NAME = "Articula knee MRI"
@@ -46,33 +47,39 @@ def new_object(sop_class_uid: str, kind: str, *, provenance: Provenance, index: 
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID = UID(sop_class_uid)
-    dataset.SOPInstanceUID = UID(instance_uid(provenance, kind, index))
-    dataset.SeriesInstanceUID = UID(series_uid(provenance, kind, index))
-    dataset.InstanceNumber = 1
-    dataset.SoftwareVersions = provenance.software_version
+    put(
+        dataset,
+        SOPClassUID=sop_class_uid,
+        SOPInstanceUID=instance_uid(provenance, kind, index),
+        SeriesInstanceUID=series_uid(provenance, kind, index),
+        InstanceNumber="1",
+        SoftwareVersions=provenance.software_version,
+    )
     return dataset
 
 
 def sign(dataset: pydicom.Dataset, source: pydicom.Dataset, *, kind: str, description: str) -> pydicom.Dataset:
     """Give an object its description, its statement of purpose and the source's patient, study and dates; in place."""
-    dataset.SeriesDescription = description
-    dataset.Manufacturer = MANUFACTURER
-    dataset.ManufacturerModelName = MODEL_NAME
-    dataset.DeviceSerialNumber = DEVICE_SERIAL_NUMBER
+    put(
+        dataset,
+        SeriesDescription=description,
+        Manufacturer=MANUFACTURER,
+        ManufacturerModelName=MODEL_NAME,
+        DeviceSerialNumber=DEVICE_SERIAL_NUMBER,
+        InstanceCreatorUID=UID_ROOT,
+    )
     for keyword in COPIED:
         if keyword in source:
             element = as_it_is(source, keyword)
             dataset[element.tag] = element
         elif keyword in _TYPE_2:
-            setattr(dataset, keyword, "")
+            put(dataset, **{keyword: ""})
     date = _valid(source, "StudyDate", _DATE) or _FALLBACK_DATE
     time = _valid(source, "StudyTime", _TIME) or _FALLBACK_TIME
-    dataset.ContentDate = dataset.SeriesDate = dataset.InstanceCreationDate = date
-    dataset.ContentTime = dataset.SeriesTime = dataset.InstanceCreationTime = time
-    dataset.InstanceCreatorUID = UID(UID_ROOT)
+    put(dataset, ContentDate=date, SeriesDate=date, InstanceCreationDate=date)
+    put(dataset, ContentTime=time, SeriesTime=time, InstanceCreationTime=time)
     if dataset.Modality not in {"SR", "KO"}:
-        dataset.ImageComments = f"{kind}: {RESEARCH_ONLY}"
+        put(dataset, ImageComments=f"{kind}: {RESEARCH_ONLY}")
     return dataset
 
 
@@ -83,15 +90,16 @@ def own_frame_of_reference(plane: Plane, provenance: Provenance) -> str:
 
 def place(dataset: pydicom.Dataset, source: Frame, own_frame_of_reference: str) -> None:
     """Put an object into its source's frame of reference; a series without one is one of its own. In place."""
-    dataset.FrameOfReferenceUID = source.instance.get("FrameOfReferenceUID") or own_frame_of_reference
-    dataset.PositionReferenceIndicator = ""
+    named = source.instance.get("FrameOfReferenceUID") or own_frame_of_reference
+    put(dataset, FrameOfReferenceUID=str(named), PositionReferenceIndicator="")
 
 
 def set_lossiness(dataset: pydicom.Dataset, source: pydicom.Dataset) -> None:
     """Once lossy, always lossy (PS3.3 C.7.6.1.1.5), at the ratio and by the method of the source; in place."""
-    dataset.LossyImageCompression = "01" if source.get("LossyImageCompression") == "01" else "00"
+    lossy = source.get("LossyImageCompression") == "01"
+    put(dataset, LossyImageCompression="01" if lossy else "00")
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        if dataset.LossyImageCompression == "01" and keyword in source:
+        if lossy and keyword in source:
             element = as_it_is(source, keyword)
             dataset[element.tag] = element
 

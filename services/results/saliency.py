@@ -18,7 +18,7 @@ from services.common.finding import LABELS, Finding
 from services.common.frame import Frame
 from services.common.study import Provenance
 from services.results.content import image_items
-from services.results.encoding import raw_element
+from services.results.encoding import put
 from services.results.identity import new_object, sign
 
 KIND = "saliency"
@@ -27,6 +27,7 @@ _JPEG_QUALITY = 90
 _MAX_ALPHA = 0.65
 _SHOWN_FROM = 0.1  # of the strongest heat; fainter slices look like the source
 _IMPORTANT = 3
+_PAGE_NUMBER_VECTOR = 0x00182001
 
 Pixels = NDArray[np.uint8]
 
@@ -81,28 +82,31 @@ def saliency_object(
     shown = slice(first, last + 1)
     dataset = new_object(MultiFrameTrueColorSecondaryCaptureImageStorage, KIND, provenance=provenance, index=index)
     dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    dataset.SeriesNumber = _SERIES_NUMBER + index
-    dataset.Modality, dataset.ConversionType = "OT", "WSD"
-    dataset.Laterality = dataset.PatientOrientation = None
-    dataset.ImageType = ["DERIVED", "SECONDARY"]
-    dataset.DerivationDescription = f"Class activation map of {finding.label} over the source series"
-    references = raw_element("SourceImageSequence", image_items(sources[shown]))  # in frame order
-    dataset[references.tag] = references
+    put(
+        dataset,
+        SeriesNumber=str(_SERIES_NUMBER + index),
+        Modality="OT",
+        ConversionType="WSD",
+        Laterality="",
+        PatientOrientation="",
+        ImageType="DERIVED\\SECONDARY",
+        DerivationDescription=f"Class activation map of {finding.label} over the source series",
+        SourceImageSequence=image_items(sources[shown]),  # in frame order
+    )
     _set_pixels(dataset, pixels[0][shown], pixels[1][shown])
     return sign(dataset, sources[0].instance, kind="Saliency", description=f"Articula saliency {finding.label}")
 
 
 def _set_pixels(dataset: pydicom.Dataset, background: Pixels, saliency: Pixels) -> None:
-    dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0
-    dataset.PhotometricInterpretation = "YBR_FULL_422"
-    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = background.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.FrameIncrementPointer = 0x00182001  # PageNumberVector
-    dataset.PageNumberVector = list(range(1, len(background) + 1))
-    dataset.BurnedInAnnotation, dataset.LossyImageCompression = "NO", "01"
+    frames, rows, columns = background.shape
+    put(dataset, SamplesPerPixel=[3], PlanarConfiguration=[0], PhotometricInterpretation="YBR_FULL_422")
+    put(dataset, NumberOfFrames=str(frames), Rows=[rows], Columns=[columns])
+    put(dataset, BitsAllocated=[8], BitsStored=[8], HighBit=[7], PixelRepresentation=[0])
+    put(dataset, FrameIncrementPointer=[_PAGE_NUMBER_VECTOR])
+    put(dataset, PageNumberVector="\\".join(str(number) for number in range(1, frames + 1)))
+    put(dataset, BurnedInAnnotation="NO", LossyImageCompression="01", LossyImageCompressionMethod="ISO_10918_1")
     encoded = [_jpeg(overlay(grey, heat)) for grey, heat in zip(background, saliency, strict=True)]
-    dataset.LossyImageCompressionRatio = f"{3 * background.size / sum(map(len, encoded)):.2f}"
-    dataset.LossyImageCompressionMethod = "ISO_10918_1"
+    put(dataset, LossyImageCompressionRatio=f"{3 * background.size / sum(map(len, encoded)):.2f}")
     dataset.add_new("PixelData", "OB", encapsulate(encoded))
     dataset["PixelData"].is_undefined_length = True
 

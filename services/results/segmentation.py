@@ -20,7 +20,7 @@ from services.common.morphometry import rows_seen
 from services.common.study import Provenance
 from services.common.volume import Plane
 from services.results.color import cielab
-from services.results.encoding import Value, coded, item, raw_element
+from services.results.encoding import Value, coded, item, put
 from services.results.frames import SegmentFrame, dimensions, segment_frame_items, shared_items, source_references
 from services.results.identity import (
     MANUFACTURER,
@@ -60,7 +60,7 @@ def segmentation_object(
     numbers = {structure: position for position, structure in enumerate(present, start=1)}
     index = list(Plane).index(plane)
     dataset = new_object(SegmentationStorage, KIND, provenance=provenance, index=index)
-    dataset.Modality, dataset.SeriesNumber = "SEG", _SERIES_NUMBER + index
+    put(dataset, Modality="SEG", SeriesNumber=str(_SERIES_NUMBER + index))
     place(dataset, sources[0], own_frame_of_reference(plane, provenance))
     set_lossiness(dataset, sources[0].instance)
     _describe(dataset)
@@ -72,9 +72,7 @@ def segmentation_object(
         **dimensions(instance_uid(provenance, "dimension-organization", index), segmented=True),
         **source_references(sources),
     }
-    for keyword, items in sequences.items():
-        element = raw_element(keyword, items)
-        dataset[element.tag] = element
+    put(dataset, **sequences)
     sign(dataset, sources[0].instance, kind="Segmentation", description=f"Articula segmentation {plane}")
     return Segmentation(dataset, numbers)
 
@@ -90,18 +88,24 @@ def _frames(seen: NDArray[np.uint16]) -> list[SegmentFrame]:
 
 
 def _describe(dataset: pydicom.Dataset) -> None:
-    dataset.ImageType = ["DERIVED", "PRIMARY"]
-    dataset.ContentLabel, dataset.ContentDescription = "KNEE", "Knee structures, research use only"
-    dataset.ContentCreatorName = None
-    dataset.SegmentationType, dataset.SegmentsOverlap = "BINARY", "NO"
+    put(
+        dataset,
+        ImageType="DERIVED\\PRIMARY",
+        ContentLabel="KNEE",
+        ContentDescription="Knee structures, research use only",
+        ContentCreatorName="",
+        SegmentationType="BINARY",
+        SegmentsOverlap="NO",
+    )
 
 
 def _set_pixels(
     dataset: pydicom.Dataset, labels: NDArray[np.uint8], seen: NDArray[np.uint16], frames: Sequence[SegmentFrame]
 ) -> None:
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.NumberOfFrames, (dataset.Rows, dataset.Columns) = len(frames), labels.shape[1:]
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 1, 1, 0, 0
+    _, rows, columns = labels.shape
+    put(dataset, SamplesPerPixel=[1], PhotometricInterpretation="MONOCHROME2", NumberOfFrames=str(len(frames)))
+    put(dataset, Rows=[rows], Columns=[columns])
+    put(dataset, BitsAllocated=[1], BitsStored=[1], HighBit=[0], PixelRepresentation=[0])
     pixels = _packed(labels, seen, frames) if labels.shape[2] % 8 == 0 else _packed_across(labels, frames)
     dataset.add_new("PixelData", "OB", pixels + b"\0" * (len(pixels) % 2))
 
