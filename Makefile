@@ -6,7 +6,7 @@ SEED ?= 1
 TRAINING := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 OMP_WAIT_POLICY=passive nice -n 19 $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults up down check models clean
+.PHONY: help demo test faults fuzz bench up down check models clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,14 @@ check: install ## Lint, formats, types and import contracts
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+fuzz: install ## Damage studies for an hour and say what the intake makes of them
+	@$(PYTHON) -m tests.fuzz
+
+bench: install ## Measure the intake beside MONAI, SimpleITK and highdicom (installs them under build/)
+	@test -x build/bench-venv/bin/python || $(PYTHON) -m venv build/bench-venv
+	@build/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check ".[bench,tools]"
+	@build/bench-venv/bin/python -m tests.bench
 
 models: install ## Train the models on synthetic knees and export them (hours; resumes)
 	@.venv/bin/pip install --quiet torch==2.13.0 onnxscript

@@ -7,6 +7,7 @@ the decoder can allocate.
 """
 
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -171,10 +172,25 @@ def _require_all_tile_parts(encoded: bytes, position: int) -> None:
             return
 
 
+def _high_throughput(encoded: bytes) -> Stored:
+    """OpenJPH's pixels; raises ``ValueError`` where it gave up, which imagecodecs prints without raising."""
+    unheard: list[object] = []
+    before = sys.unraisablehook
+    sys.unraisablehook = unheard.append
+    try:
+        pixels: Stored = imagecodecs.htj2k_decode(encoded)
+    finally:
+        sys.unraisablehook = before
+    if unheard:
+        message = "the codestream is damaged"
+        raise ValueError(message)
+    return pixels
+
+
 _lossless = (_jpeg(_LOSSLESS), imagecodecs.jpeg8_decode)
 _near_lossless = (_jpeg(_LOSSLESS_LS), imagecodecs.jpegls_decode)
 _wavelet = (_jpeg_2000, imagecodecs.jpeg2k_decode)
-_high_throughput = (_jpeg_2000, imagecodecs.htj2k_decode)
+_block_coded = (_jpeg_2000, _high_throughput)
 
 _DECODERS: dict[str, tuple[Callable[[bytes], Codestream], Callable[[bytes], Stored]]] = {
     JPEGBaseline8Bit: (_jpeg(_BASELINE), imagecodecs.jpeg8_decode),
@@ -184,8 +200,8 @@ _DECODERS: dict[str, tuple[Callable[[bytes], Codestream], Callable[[bytes], Stor
     JPEGLSNearLossless: _near_lossless,
     JPEG2000Lossless: _wavelet,
     JPEG2000: _wavelet,
-    HTJ2KLossless: _high_throughput,
-    HTJ2KLosslessRPCL: _high_throughput,
-    HTJ2K: _high_throughput,
+    HTJ2KLossless: _block_coded,
+    HTJ2KLosslessRPCL: _block_coded,
+    HTJ2K: _block_coded,
 }
 COMPRESSED = frozenset({RLELossless, *_DECODERS})

@@ -11,12 +11,14 @@ import struct
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import Any, TypeAlias, TypeVar
 
 import pydicom
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
+from pydicom.valuerep import VR
 
 from services.common.attributes import PIXEL_DATA, READ
 from services.common.errors import RefusalCode, StudyRefused
@@ -40,8 +42,8 @@ _TRANSFER_SYNTAX, _CHARACTER_SET = 0x0002_0010, READ[0x0008_0005][0]
 _PREAMBLE = 132
 _MAY_BE_SEQUENCE = frozenset({None, b"SQ", b"UN"})
 _LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OW", b"OV", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_VR_NAMES = {first + second for first in map(chr, range(65, 91)) for second in map(chr, range(65, 91))}
-_VRS = {name.encode(): name for name in _VR_NAMES}
+_VRS = frozenset(bytes(pair) for pair in product(range(65, 91), repeat=2))
+_KNOWN_VRS = {name.encode(): name for name in (str(vr.value) for vr in VR) if len(name) == 2}
 
 
 class StoredDataset(pydicom.Dataset):
@@ -268,7 +270,7 @@ class _Walk:
         return group << 16 | number, None, self._long(self.data, position + 4)[0], position + 8
 
     def _raw(self, tag: BaseTag, vr: bytes | None, place: tuple[int, int], value: bytes | None) -> RawDataElement:
-        name = None if vr is None else _VRS[vr]
+        name = None if vr is None else _KNOWN_VRS.get(vr, "UN")
         if tag is _CHARACTER_SET and value is not None:
             self.character_set = _character_set(value)
         position, length = place

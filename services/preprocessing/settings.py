@@ -21,6 +21,7 @@ class PreprocessingSettings(ServiceSettings):
     max_study_bytes: int = Field(default=2 * 1024**3, description="Largest study, in bytes; also bounds the spool.")
     max_instances: int = Field(default=5000, description="Most instances a study may have.")
     study_seconds: float = Field(default=300.0, description="Wall clock a worker has for one study; then it is killed.")
+    study_cpu_seconds: int = Field(default=120, ge=0, description="CPU seconds a worker may spend on one study.")
     worker_memory_bytes: int = Field(default=4 * 1024**3, description="Address space of one worker process.")
     infer_seconds: float = Field(default=60.0, description="Deadline of one call to Triton.")
     drain_seconds: float = Field(default=30.0, description="Time that studies in work get at shutdown.")

@@ -7,10 +7,13 @@ study it had gets a coded error, the others notice nothing.
 
 import asyncio
 import contextlib
+import logging
+import math
 import multiprocessing
 import resource
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -132,11 +135,20 @@ def serve_jobs(connection: Connection, settings: PreprocessingSettings) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (settings.worker_memory_bytes, settings.worker_memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patient data
     configure_logging(settings, service="preprocessing-worker")
+    warnings.simplefilter("ignore")  # pydicom quotes the values it warns of
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     with Pipeline(settings) as pipeline, contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             job: Job = connection.recv()
+            _bound_cpu(settings.study_cpu_seconds)
             bind_study(job.study_instance_uid, settings.log_key)
             connection.send(_outcome(pipeline, job, connection))
+
+
+def _bound_cpu(seconds: int) -> None:
+    """The kernel ends this process where its next job computes longer: a decoder may loop without end."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, hard))
 
 
 def _outcome(pipeline: Pipeline, job: Job, connection: Connection) -> Analysis | ArticulaError:

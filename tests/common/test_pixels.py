@@ -223,6 +223,21 @@ def test_half_a_codestream_is_never_half_an_image(instance, syntax, lost):
     }
 
 
+def test_a_decoder_that_gives_up_in_silence_is_heard(instance, capfd):
+    """OpenJPH's errors do not reach Python as exceptions; unheard they would leave whatever was in memory as pixels."""
+    sound = ENCODERS[HTJ2KLossless](picture(), 12)
+    instance.file_meta.TransferSyntaxUID = HTJ2KLossless
+    start, silent = sound.index(b"\xff\x93") + 2, 0
+    for place in range(start, len(sound) - 2, 11):
+        instance.PixelData = encapsulate([sound[:place] + b"\xff" * 8 + sound[place + 8 :]])
+        try:
+            stored_frame(instance, 0)
+        except StudyRefused as refusal:
+            silent += refusal.__cause__ is not None and "damaged" in str(refusal.__cause__)
+    assert silent > 0
+    assert "ojph" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda uid: uid.keyword)
 @pytest.mark.parametrize("junk", [b"", b"\0" * 70, b"\xff\xd8\xff\xd9", b"\xff\x4f\xff\x51" + b"\xff" * 60])
 def test_what_is_no_codestream_is_refused(instance, syntax, junk):

@@ -1,0 +1,37 @@
+"""What keeps a worker's process within its bounds, seen on a process of its own."""
+
+import multiprocessing
+import signal
+
+import pytest
+
+from services.common.volume import Plane
+from services.preprocessing.worker import _bound_cpu
+from tests.preprocessing.test_service import files_of, requests, run
+from tests.studies import series
+
+
+def compute_for_ever() -> None:
+    """Body of a process that a decoder without end would make."""
+    _bound_cpu(0)
+    while True:
+        pass
+
+
+@pytest.mark.timeout(60)
+def test_a_job_that_computes_without_end_is_ended_by_the_kernel():
+    """Whatever Python or a codec does, the process dies by the signal for it."""
+    process = multiprocessing.get_context("spawn").Process(target=compute_for_ever)
+    process.start()
+    process.join(50)
+    assert process.exitcode == -signal.SIGXCPU
+
+
+def test_what_a_parser_warns_of_is_not_logged(tmp_path, capfd):
+    """Pydicom quotes the value that it finds wanting; nobody may read it."""
+    instances = series(Plane.SAGITTAL)
+    bad = [each.replace(b"19450607", b"CANARY-X").replace(b"20250102", b"CANARYDT") for each in files_of(instances)]
+    run(tmp_path, requests(bad))
+    output = capfd.readouterr()
+    assert "study answered" in output.out + output.err
+    assert "CANARY" not in output.out + output.err
