@@ -9,12 +9,15 @@ from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.server import until_stopped
 from services.common.telemetry import configure_logging
 from services.common.wire import open_channel
+from services.forwarder.api import serve_pages
 from services.forwarder.archive import Archive
+from services.forwarder.desk import Desk
 from services.forwarder.dispatch import Dispatcher
 from services.forwarder.inputs import Inputs
 from services.forwarder.ledger import Ledger
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.sweep import Sweep
+from services.viewer.feedback import Feedback
 
 
 async def forward(settings: ForwarderSettings) -> None:
@@ -25,6 +28,9 @@ async def forward(settings: ForwarderSettings) -> None:
         dispatcher = Dispatcher(settings, archive, stub, ledger)
         sweep = Sweep(settings, archive, dispatcher, Inputs(archive, stub, ledger))
         stops = [asyncio.create_task(until_stopped()), asyncio.create_task(sweep.run())]
+        if settings.pages_socket:
+            desk = Desk(archive, stub, ledger, feedback=Feedback(settings.ledger.with_name("feedback.sqlite")))
+            stops.append(asyncio.create_task(serve_pages(desk, settings.pages_socket, hint=sweep.hint)))
         if settings.lifeline:
             stops.append(asyncio.create_task(_lifeline(sweep)))
         structlog.get_logger().info("forwarding", lifeline=settings.lifeline)

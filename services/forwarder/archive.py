@@ -5,6 +5,7 @@ costs 25 times the transfer.
 """
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,10 @@ from services.forwarder.eligibility import StoredInstance, StoredStudy
 from services.forwarder.settings import ForwarderSettings
 
 _CLIENT_ERROR, _NOT_FOUND = 400, 404
+
+
+class NotStored(Exception):
+    """The archive has nothing at this path."""
 
 
 class Archive:
@@ -32,6 +37,7 @@ class Archive:
             timeout=settings.rest_seconds,
             trust_env=False,
         )
+        self.observers: list[Callable[[str, StudyStatus], None]] = []  # hear every status that passes through
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,6 +55,8 @@ class Archive:
                 each["ID"],
                 each["MainDicomTags"].get("StudyInstanceUID", ""),
                 f"{each.get('LastUpdate', '')}/{len(each['Series'])}",
+                each["MainDicomTags"].get("StudyDate", ""),
+                each["MainDicomTags"].get("StudyDescription", ""),
             )
             for each in answer.json()
         ]
@@ -100,19 +108,45 @@ class Archive:
             message = "a result object is not what the stream said it is"
             raise StreamInvalid(message)
 
+    async def forget(self, sop_instance_uid: str) -> None:
+        """Delete the instances with this UID, which is one of ours; nothing happens where there is none."""
+        answer = await self._call("POST", "/tools/lookup", content=sop_instance_uid)
+        for each in answer.json():
+            if each["Type"] == "Instance":
+                await self._call("DELETE", f"/instances/{each['ID']}", missing_ok=True)
+
+    async def json(self, path: str) -> Any:
+        """GET any route that answers with JSON; raises ``NotStored`` where there is nothing."""
+        return json.loads(await self.content(path))
+
+    async def content(self, path: str) -> bytes:
+        """GET any route; raises ``NotStored`` where there is nothing."""
+        answer = await self._get(path, missing_ok=True)
+        if answer is None:
+            raise NotStored(path)
+        return bytes(answer.content)
+
     async def show(self, study_id: str, status: StudyStatus) -> None:
         """Write the status on the study; a study that is gone needs none."""
         await self._call(
             "PUT", f"/studies/{study_id}/metadata/{METADATA_NAME}", content=status.to_json(), missing_ok=True
         )
+        self._tell(study_id, status)
 
     async def shown(self, study_id: str) -> StudyStatus | None:
         """The status on the study, or None where there is none that can be read."""
         answer = await self._get(f"/studies/{study_id}/metadata/{METADATA_NAME}", missing_ok=True)
         try:
-            return StudyStatus.from_json(answer.text) if answer else None
+            status = StudyStatus.from_json(answer.text) if answer else None
         except ValueError:
             return None
+        if status:
+            self._tell(study_id, status)
+        return status
+
+    def _tell(self, study_id: str, status: StudyStatus) -> None:
+        for observer in self.observers:
+            observer(study_id, status)
 
     async def _get(self, path: str, *, missing_ok: bool = False) -> Any:
         return await self._call("GET", path, missing_ok=missing_ok)

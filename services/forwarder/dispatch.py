@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -24,8 +25,10 @@ from services.common.errors import (
 from services.common.pb import analysis_pb2 as pb
 from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.status import StudyState, StudyStatus
+from services.common.uids import result_uid
 from services.forwarder import stream
 from services.forwarder.archive import Archive
+from services.forwarder.board import Board
 from services.forwarder.eligibility import StoredInstance, StoredStudy
 from services.forwarder.ledger import Ledger
 from services.forwarder.settings import ForwarderSettings
@@ -33,6 +36,7 @@ from services.forwarder.store import Unchanged, store_result_set
 
 log = structlog.get_logger()
 
+RETRIABLE = frozenset({StudyState.NO_RESULT, StudyState.FAILED})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
@@ -69,6 +73,12 @@ class Dispatcher:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._pauses: dict[str, tuple[float, float]] = {}  # study -> (not before, length of the pause)
         self._places = asyncio.Semaphore(settings.parallel_studies)
+        archive.observers.append(ledger.board.note)
+
+    @property
+    def board(self) -> Board:
+        """What the worklist shows."""
+        return self._ledger.board
 
     def has(self, study_id: str) -> bool:
         """Whether the study is on its way or has to pause."""
@@ -160,7 +170,28 @@ class Dispatcher:
         )
         log.info("study finished", state=status.state, code=summary.refusal_code)
         self._ledger.finish(work.study.study_id, work.input_digest, status)
+        self.board.findings(work.study.study_id, _brief(summary))
         await self._archive.show(work.study.study_id, status)
+
+    async def retry(self, study_id: str) -> None:
+        """Make a study that ended without findings due again; raises ``ServiceUnavailable`` with the wish kept.
+
+        The objects that say why there was no result go first, the manifest before the report: what is stored under a
+        UID stays as it is, so the new attempt could not replace them.
+        """
+        status = await self._archive.shown(study_id)
+        if status and status.state in RETRIABLE and study_id not in self._running:
+            log.info("study is analysed again on request", state=status.state, code=status.code)
+            self._ledger.forget(study_id, status.input_digest)
+            for kind in ("manifest", "report") if status.input_digest else ():
+                await self._archive.forget(result_uid(status.input_digest, kind))
+            self._pauses.pop(study_id, None)
+            await self._archive.show(study_id, StudyStatus(StudyState.WAITING))
+        self._ledger.answered(study_id)
+
+    def asked_again(self) -> list[str]:
+        """The studies that somebody wants analysed again."""
+        return self._ledger.asked_again()
 
     async def _refuse(self, work: Work, refusal: StudyRefused, attempt: int) -> None:
         if refusal.code in TRANSIENT and attempt < self._settings.max_attempts:
@@ -188,6 +219,14 @@ class Dispatcher:
             await self._archive.show(work.study.study_id, status)
         except ServiceUnavailable as error:
             log.warning("state not shown", reason=str(error))
+
+
+def _brief(summary: pb.Summary) -> list[dict[str, Any]]:
+    """The findings of a summary for the worklist, the most probable first."""
+    ordered = sorted(summary.findings, key=lambda each: -each.probability)
+    return [
+        {"label": each.label, "probability": round(each.probability, 4), "positive": each.positive} for each in ordered
+    ]
 
 
 def _refused(code: RefusalCode, digest: str, attempts: int) -> StudyStatus:

@@ -20,6 +20,8 @@ class StoredStudy:
     study_id: str
     study_instance_uid: str
     version: str
+    study_date: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.status import StudyStatus
+from services.forwarder.board import Board
 
 _SCHEMA = (
     """
@@ -36,6 +37,7 @@ _SCHEMA = (
         content_digest TEXT NOT NULL
     ) WITHOUT ROWID
     """,
+    "CREATE TABLE IF NOT EXISTS retries (study_id TEXT NOT NULL PRIMARY KEY, observer TEXT NOT NULL) WITHOUT ROWID",
 )
 
 
@@ -57,6 +59,7 @@ class Ledger:
         self._database.execute("PRAGMA synchronous=FULL")
         for table in _SCHEMA:
             self._database.execute(table)
+        self.board = Board(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -106,6 +109,24 @@ class Ledger:
             "SELECT status FROM outcomes WHERE study_id = ? AND input_digest = ?", (study_id, input_digest)
         ).fetchone()
         return StudyStatus.from_json(row[0]) if row else None
+
+    def ask_again(self, study_id: str, observer: str) -> None:
+        """Write down that somebody wants the study analysed again."""
+        self._database.execute("INSERT OR REPLACE INTO retries VALUES (?, ?)", (study_id, observer))
+
+    def asked_again(self) -> list[str]:
+        """The studies that somebody wants analysed again."""
+        return [str(row[0]) for row in self._database.execute("SELECT study_id FROM retries ORDER BY study_id")]
+
+    def forget(self, study_id: str, input_digest: str) -> None:
+        """Attempts, verdict and outcome of one input are as if it had never been tried."""
+        for table in ("attempts", "outcomes"):
+            statement = f"DELETE FROM {table} WHERE study_id = ? AND input_digest = ?"  # noqa: S608 - two fixed names
+            self._database.execute(statement, (study_id, input_digest))
+
+    def answered(self, study_id: str) -> None:
+        """The wish to analyse a study again is fulfilled, or pointless."""
+        self._database.execute("DELETE FROM retries WHERE study_id = ?", (study_id,))
 
     def remember_content(self, study_id: str, files_key: str, content_digest: str) -> None:
         """Keep the content digest of a study's present files."""

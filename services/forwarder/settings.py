@@ -15,6 +15,9 @@ class ForwarderSettings(ServiceSettings):
     user: str = Field(default="articula", description="The forwarder's own Orthanc user.")
     password: SecretStr = Field(default=SecretStr(""), description="Its password.")
     ledger: Path = Field(default=Path("build/ledger.sqlite"), description="SQLite file of attempts.")
+    pages_socket: Path | None = Field(
+        default=None, description="Unix socket on which the plugin's pages ask; none: no pages are served."
+    )
     quiet_seconds: float = Field(default=5.0, description="A study starts when nothing arrived for so long.")
     sweep_seconds: float = Field(default=5.0, description="Pause between two sweeps; a hint ends it early.")
     audit_seconds: float = Field(default=600.0, description="Pause between two sweeps that trust nothing remembered.")

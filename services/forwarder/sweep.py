@@ -75,9 +75,11 @@ class Sweep:
     async def once(self) -> None:
         """Look at every study that is not settled, and start what is due."""
         self._audit()
+        await self._retry()
         started = time.monotonic()
         studies = await self._archive.studies()
         self._shortest_pause = max(_SHORTEST_PAUSE_SECONDS, _PAUSE_PER_LISTING * (time.monotonic() - started))
+        self._dispatcher.board.see(studies)
         self._next_quiet = self._settings.sweep_seconds
         self._inputs.forget_pipeline()
         self._forget_all_but({study.study_id for study in studies})
@@ -89,6 +91,16 @@ class Sweep:
                 bind_study(study.study_instance_uid, self._settings.log_key)
                 if await self._look_safely(study) and version_seconds >= _VERSION_SECONDS:
                     self._settled[study.study_id] = study.version
+
+    async def _retry(self) -> None:
+        """Fulfil what people asked for; a wish that can't be fulfilled now is kept for the next sweep."""
+        for study_id in self._dispatcher.asked_again():
+            try:
+                await self._dispatcher.retry(study_id)
+            except ServiceUnavailable as error:
+                log.warning("retry is put off", reason=str(error))
+            else:
+                self._settled.pop(study_id, None)
 
     def _audit(self) -> None:
         """Now and then trust nothing remembered: the archive does not tell of deletions."""

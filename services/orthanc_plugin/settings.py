@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 SECTION = "Articula"
@@ -19,6 +20,8 @@ class PluginSettings:
     ledger: str  # SQLite file of attempts
     quiet_seconds: float = 5.0  # a study starts when nothing arrived for so long
     sweep_seconds: float = 5.0  # pause between two sweeps
+    pages_socket: str = ""  # Unix socket between the plugin's pages and the forwarder; beside the ledger unless given
+    ohif: str = ""  # folder of the OHIF viewer, '' where it is not installed
     log_key: str = "articula"  # keys the hashes that stand for UIDs in logs
 
     @classmethod
@@ -36,6 +39,11 @@ class PluginSettings:
             message = f'section "{SECTION}" is incomplete: {error}'
             raise ValueError(message) from error
 
+    @property
+    def desk(self) -> str:
+        """Where the forwarder answers the pages."""
+        return self.pages_socket or str(Path(self.ledger).with_name("pages.sock"))
+
     def environment(self) -> dict[str, str]:
         """The forwarder's environment variables; secrets travel here because arguments are visible to all users."""
         return {
@@ -44,6 +52,7 @@ class PluginSettings:
             "ARTICULA_USER": self.user,
             "ARTICULA_PASSWORD": self.password,
             "ARTICULA_LEDGER": self.ledger,
+            "ARTICULA_PAGES_SOCKET": self.desk,
             "ARTICULA_QUIET_SECONDS": str(self.quiet_seconds),
             "ARTICULA_SWEEP_SECONDS": str(self.sweep_seconds),
             "ARTICULA_LOG_KEY": self.log_key,

@@ -4,7 +4,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-packages="orthanc orthanc-python orthanc-dicomweb dcmtk dicom3tools ca-certificates"
+packages="orthanc orthanc-python orthanc-dicomweb dcmtk dicom3tools ca-certificates chromium openssl"
+command -v npm >/dev/null || packages="$packages npm"
 mkdir -p build
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
@@ -63,3 +64,4 @@ environment() { # folder, lock file
 }
 environment .venv tools/install/articula.lock.txt
 environment build/triton-venv tools/install/triton.lock.txt
+tools/install/frontend.sh

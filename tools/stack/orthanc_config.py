@@ -8,6 +8,7 @@ from services.common.status import METADATA_NAME, METADATA_NUMBER
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = Path("/usr/share/orthanc/plugins")
+OHIF = ROOT / "build" / "ohif"  # fetched by tools/install/frontend.sh
 AET = "ARTICULA"
 FORWARDER_USER = "articula"
 
@@ -19,6 +20,8 @@ def orthanc_configuration(
 
     First write wins: results are content-addressed, so an instance that exists is never overwritten.
     """
+    ohif = OHIF.is_dir()
+    plugins = ["libOrthancPython.so", "libOrthancDicomWeb.so", *(["libServeFolders.so"] if ohif else [])]
     return {
         "Name": "Articula",
         "StorageDirectory": str(state / "storage"),
@@ -39,9 +42,16 @@ def orthanc_configuration(
         "OverwriteInstances": False,
         "StableAge": 5,
         "UserMetadata": {METADATA_NAME: METADATA_NUMBER},
-        "Plugins": [str(PLUGINS / "libOrthancPython.so"), str(PLUGINS / "libOrthancDicomWeb.so")],
+        "Plugins": [
+            str(PLUGINS / name) for name in plugins
+        ],  # ours first: it answers OHIF's addresses that are no file
         "PythonScript": str(ROOT / "services" / "orthanc_plugin" / "plugin.py"),
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": True, "WadoRoot": "/wado"},
+        **(
+            {"ServeFolders": {"AllowCache": True, "GenerateETag": True, "Folders": {"/ohif": str(OHIF)}}}
+            if ohif
+            else {}
+        ),
         "Articula": {
             "Python": str(ROOT / ".venv" / "bin" / "python"),
             "Analysis": analysis,
@@ -49,6 +59,7 @@ def orthanc_configuration(
             "User": FORWARDER_USER,
             "Password": passwords[FORWARDER_USER],
             "Ledger": str(state / "ledger.sqlite"),
+            **({"Ohif": str(OHIF)} if ohif else {}),
             "QuietSeconds": 3,
             "SweepSeconds": 3,
         },

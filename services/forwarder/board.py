@@ -1,0 +1,108 @@
+"""What the worklist shows: every study of the archive with its last state, durable, so that a restart shows it at once.
+
+The archive holds the states too, one metadata value a study; asking for each of thousands again for every look at the
+worklist would keep it busy. So whatever status passes through the forwarder is noted here as well. Dates and
+descriptions of studies are kept, nothing that says whose they are.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from services.common.status import StudyState, StudyStatus
+from services.forwarder.eligibility import StoredStudy
+
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS board (
+        study_id TEXT NOT NULL PRIMARY KEY,
+        study_date TEXT NOT NULL,
+        description TEXT NOT NULL,
+        seen_at REAL NOT NULL,
+        changed_at REAL NOT NULL,
+        status TEXT NOT NULL,
+        findings TEXT NOT NULL DEFAULT '[]'
+    ) WITHOUT ROWID
+"""
+_ROWS = 500  # the newest; older ones are found in the archive's own pages
+_WAITING = StudyStatus(StudyState.WAITING)
+
+
+class Board:
+    """One table of the ledger's file; ``version`` changes whenever what is shown does."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._database.execute(_SCHEMA)
+        self._known = {str(row[0]) for row in self._database.execute("SELECT study_id FROM board")}
+        self._started = time.time_ns()
+        self._changes = 0
+
+    @property
+    def version(self) -> str:
+        """Names what ``rows`` returns now."""
+        return f"{self._started:x}-{self._changes:x}"
+
+    def see(self, studies: Iterable[StoredStudy]) -> None:
+        """Add studies that are new in the archive and drop those that are gone."""
+        present = {each.study_id: each for each in studies}
+        now = time.time()
+        for study_id in present.keys() - self._known:
+            each = present[study_id]
+            self._write(
+                "INSERT OR IGNORE INTO board (study_id, study_date, description, seen_at, changed_at, status)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (study_id, each.study_date, each.description, now, now, _WAITING.to_json()),
+            )
+        self._drop(self._known - present.keys())
+        self._known = set(present)
+
+    def note(self, study_id: str, status: StudyStatus) -> None:
+        """Keep the state of one study."""
+        written = status.to_json()
+        self._write(
+            "UPDATE board SET status = ?, changed_at = ? WHERE study_id = ? AND status != ?",
+            (written, time.time(), study_id, written),
+        )
+
+    def findings(self, study_id: str, findings: list[dict[str, Any]]) -> None:
+        """Keep what was found, the most probable first."""
+        self._write("UPDATE board SET findings = ? WHERE study_id = ?", (json.dumps(findings), study_id))
+
+    def status(self, study_id: str) -> StudyStatus | None:
+        """The last known state of one study."""
+        row = self._database.execute("SELECT status FROM board WHERE study_id = ?", (study_id,)).fetchone()
+        return StudyStatus.from_json(row[0]) if row else None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The newest studies, the last changed first; times are seconds since 1970."""
+        found = self._database.execute(
+            "SELECT study_id, study_date, description, seen_at, changed_at, status, findings FROM board"
+            " ORDER BY changed_at DESC, study_id LIMIT ?",
+            (_ROWS,),
+        )
+        return [
+            {
+                "id": study_id,
+                "date": date,
+                "description": description,
+                "seen_at": seen_at,
+                "changed_at": changed_at,
+                "priority": "routine",
+                "status": json.loads(status),
+                "findings": json.loads(findings),
+            }
+            for study_id, date, description, seen_at, changed_at, status, findings in found
+        ]
+
+    def count(self) -> int:
+        """How many studies the archive holds."""
+        return len(self._known)
+
+    def _drop(self, study_ids: Collection[str]) -> None:
+        for study_id in study_ids:
+            self._write("DELETE FROM board WHERE study_id = ?", (study_id,))
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        self._changes += self._database.execute(statement, values).rowcount
