@@ -64,12 +64,12 @@ def application(desk: Desk, *, hint: Callable[[], None]) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/worklist", worklist),
+            Route("/worklist", _guarded(worklist)),
             Route("/studies/{study}", _guarded(view)),
             Route("/studies/{study}/layers/{instance}", _guarded(layer)),
             Route("/studies/{study}/feedback", _guarded(say), methods=["POST"]),
             Route("/studies/{study}/retry", _guarded(retry), methods=["POST"]),
-            Route("/feedback.csv", feedback),
+            Route("/feedback.csv", _guarded(feedback)),
         ]
     )
 
@@ -119,6 +119,9 @@ def _guarded(answer: Answer) -> Answer:
         except ServiceUnavailable as error:
             log.warning("page not served", code=error.code)
             return JSONResponse({"code": error.code}, status_code=503)
+        except Exception as error:  # noqa: BLE001 - one page must not end the others; its text may quote the study
+            log.critical("unexpected error", code=type(error).__name__)
+            return JSONResponse({"code": "INTERNAL"}, status_code=500)
 
     return guarded
 

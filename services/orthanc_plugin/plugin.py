@@ -106,7 +106,8 @@ def _pass_on(answer: Any, headers: Mapping[str, str], output: Any) -> None:
         output.AnswerBuffer(answer.body, media_type)
     elif answer.body:
         output.SetHttpHeader("content-type", media_type)
-        output.SendHttpStatus(answer.status, answer.body, len(answer.body))
+        text = answer.body.decode("utf-8", "replace")  # bytes are refused here
+        output.SendHttpStatus(answer.status, text, len(text.encode()))
     else:
         output.SendHttpStatusCode(answer.status)
 

@@ -86,7 +86,8 @@ def _frames(tags: Tags, count: int) -> list[Tags]:
     if not isinstance(groups, list) or len(groups) != count:
         message = "the object does not describe each of its frames"
         raise ValueError(message)
-    return groups
+    shared = tags.get("SharedFunctionalGroupsSequence") or [{}]
+    return [{**shared[0], **each} for each in groups]  # what all frames have in common may stand in either place
 
 
 def _place(groups: Tags, places: Mapping[ImageReference, int]) -> int | None:

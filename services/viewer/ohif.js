@@ -11,6 +11,7 @@ window.config = {
   showLoadingIndicator: true,
   strictZSpacingForVolumeViewport: false,
   investigationalUseDialog: { option: "configure", days: 30 },
+  disableConfirmationPrompts: true, // a segmentation that is opened is meant to be seen
   maxNumRequests: { interaction: 20, thumbnail: 10, prefetch: 10 }, // Orthanc speaks HTTP/1.1
   defaultDataSourceName: "orthanc",
   dataSources: [

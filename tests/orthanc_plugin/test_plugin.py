@@ -1,13 +1,9 @@
 """The plugin and its forwarder inside a real Orthanc, against a fake Analysis service."""
 
-import asyncio
 import os
 import shutil
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -15,7 +11,8 @@ import pytest
 from services.common.status import StudyState
 from services.common.uids import is_result_uid
 from services.common.volume import Plane
-from tests.fakes.analysis_server import FakeAnalysis, fake_analysis
+from tests.fakes.analysis_server import FakeAnalysis
+from tests.fakes.analysis_thread import analysis_in_thread
 from tests.fakes.result_objects import result_objects
 from tests.real.orthanc import forwarders, orthanc_process, real_orthanc, start, wait_for
 from tests.studies import STUDY, series, study, write
@@ -26,26 +23,6 @@ pytestmark = [
     pytest.mark.orthanc,
     pytest.mark.skipif(not shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no Orthanc"),
 ]
-
-
-@contextmanager
-def analysis_in_thread(servicer: FakeAnalysis, port: int) -> Iterator[None]:
-    """The fake service in a loop of its own."""
-    stop, loop, up = asyncio.Event(), asyncio.new_event_loop(), threading.Event()
-
-    async def serve():
-        async with fake_analysis(servicer, f"127.0.0.1:{port}"):
-            up.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    up.wait(10)
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
 
 
 def state_of(orthanc):
@@ -72,7 +49,7 @@ def test_a_study_gets_its_results_once_and_its_state_is_shown(tmp_path):
         time.sleep(3)
         assert len(servicer.headers) == 1
         assert len(servicer.received[0]) == 24
-        assert orthanc.rest.json(f"/articula/studies/{orthanc.rest.find_study(STUDY)}")["state"] == "done"
+        assert orthanc.rest.json(f"/articula/studies/{orthanc.rest.find_study(STUDY)}/status")["state"] == "done"
 
 
 def test_a_restarted_forwarder_leaves_what_ended_as_it_is(tmp_path):

@@ -215,8 +215,9 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const writing = event.target.matches("input:not([type=checkbox])");
-  const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  const letter = event.key.length === 1;
+  const writing = event.target.matches(letter ? "input[type=text]" : "input:not([type=checkbox])"); // sliders keep arrows
+  const action = KEYS[letter ? event.key.toLowerCase() : event.key];
   if (writing || !action || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   action();
