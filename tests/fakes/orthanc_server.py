@@ -95,7 +95,8 @@ def _bulk_content(fake: FakeOrthanc, body: bytes) -> tuple[int, Any]:
 
 
 def _lookup(fake: FakeOrthanc, body: bytes) -> tuple[int, Any]:
-    return 200, [{"Type": "Instance"} for uid in fake.uids() if uid == body.decode()]
+    found = [key for key, each in fake.datasets.items() if str(each.SOPInstanceUID) == body.decode()]
+    return 200, [{"Type": "Instance", "ID": key} for key in found]
 
 
 def _instance(fake: FakeOrthanc, _: bytes, key: str) -> tuple[int, Any]:

@@ -35,6 +35,7 @@ def test_a_missing_or_unknown_key_is_named():
 def test_what_runs_inside_orthanc_needs_the_standard_library_only():
     """Debian's Python has none of our packages; an import that fails there would switch the plugin off."""
     modules = "services.common.status, services.orthanc_plugin.pages, services.orthanc_plugin.settings"
+    modules += ", services.orthanc_plugin.site, services.orthanc_plugin.desk"
     code = f"import {modules}, services.orthanc_plugin.supervision"
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
     subprocess.run(command, check=True)

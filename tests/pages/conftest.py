@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
+import pydicom
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -62,15 +64,31 @@ class Clinic:
 
         wait_for(ended, 40)
 
+    def knee(self, images, uid: str) -> str:
+        """Store images as a study and a patient of their own; returns Orthanc's id of the study."""
+        for index, each in enumerate(images):
+            each.PatientID, each.StudyInstanceUID = f"CANARY-{uid}", uid
+            each.SeriesInstanceUID, each.SOPInstanceUID = f"{uid}.1", f"{uid}.1.{index}"
+        return self.send(images)
+
     def drop(self, study_id: str) -> None:
         """Delete a study."""
         self.orthanc.rest._http.delete(f"/studies/{study_id}")
 
 
+HOSTILE = "<img src=x onerror=alert(1)>\"'&<script>alert(2)</script>"
+
+
+def results_as_described(header, instances) -> list[bytes]:
+    """A result set whose texts are hostile where the study's description is."""
+    description = str(pydicom.dcmread(BytesIO(instances[0]), stop_before_pixels=True).get("StudyDescription", ""))
+    return knee_results(header, instances, hostile=HOSTILE if description.startswith("<") else "")
+
+
 @contextmanager
 def clinic_at(folder: Path, **service) -> Iterator[Clinic]:
     """A clinic of its own."""
-    servicer = FakeAnalysis(**{"make_objects": knee_results, **service})
+    servicer = FakeAnalysis(**{"make_objects": results_as_described, **service})
     port = plan._free_port()
     with analysis_in_thread(servicer, port), real_orthanc(folder, f"127.0.0.1:{port}") as orthanc:
         yield Clinic(orthanc, servicer)
@@ -84,7 +102,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def clinic(tmp_path_factory) -> Iterator[Clinic]:
     with clinic_at(tmp_path_factory.mktemp("clinic") / "orthanc") as made:
         yield made

@@ -10,11 +10,10 @@ from playwright.sync_api import expect
 
 from services.common.status import StudyState
 from services.common.volume import Plane
-from tests.fakes.knee_results import HOT, knee_results
-from tests.pages.conftest import AXE, clinic_at, violations
+from tests.fakes.knee_results import HOT
+from tests.pages.conftest import AXE, HOSTILE, violations
 from tests.studies import COLUMNS, ROWS, series, study
 
-HOSTILE = "<img src=x onerror=alert(1)>\"'&<script>alert(2)</script>"
 SECRETS = ("Canary", "CANARY-ID", "19450607")
 
 
@@ -171,32 +170,28 @@ def test_nothing_says_who_the_patient_is(clinic, done, new_page):
         assert not any(secret in text for text in texts)
 
 
-def test_hostile_text_stays_text(tmp_path, new_page):
+def test_hostile_text_stays_text(clinic, new_page):
     """Markup in tags and in the report is shown letter by letter on both pages, and no script runs."""
-    hostile = lambda header, instances: knee_results(header, instances, hostile=HOSTILE)  # noqa: E731
-    with clinic_at(tmp_path / "orthanc", make_objects=hostile) as clinic:
-        study_id = clinic.send(series(Plane.SAGITTAL, StudyDescription=HOSTILE[:60], SeriesDescription=HOSTILE[:60]))
-        clinic.ends(study_id, StudyState.DONE)
-        page = new_page()
-        dialogs = []
-        page.on("dialog", lambda dialog: (dialogs.append(dialog), dialog.dismiss()))
-        opened(page, clinic, study_id)
-        expect(page.locator("#title")).to_contain_text("<img src=x onerror")
-        expect(page.locator(".conclusion")).to_contain_text(HOSTILE)
-        expect(page.locator(".caption").first).to_contain_text("<img src=x")
-        page.goto(f"{clinic.url}/articula/")
-        expect(page.locator("tbody a").first).to_contain_text("<img src=x onerror")
-        assert page.locator("img").count() == 0
-        assert dialogs == []
+    images = series(Plane.SAGITTAL, StudyDescription=HOSTILE[:60], SeriesDescription=HOSTILE[:60])
+    study_id = clinic.knee(images, "1.2.826.0.1.3680043.8.498.4")
+    clinic.ends(study_id, StudyState.DONE)
+    page = new_page()
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog), dialog.dismiss()))
+    opened(page, clinic, study_id)
+    expect(page.locator("#title")).to_contain_text("<img src=x onerror")
+    expect(page.locator(".conclusion")).to_contain_text(HOSTILE)
+    expect(page.locator(".caption").first).to_contain_text("<img src=x")
+    page.goto(f"{clinic.url}/articula/")
+    expect(page.locator(f'tr[data-study="{study_id}"] a').first).to_contain_text("<img src=x onerror")
+    assert page.locator("img").count() == 0
+    assert dialogs == []
 
 
 def test_a_study_without_a_result_says_why_and_still_shows_its_images(clinic, new_page):
     """Code and advice stand where the findings would."""
     clinic.service.answers.append("NO_SIGNAL")
-    images = series(Plane.AXIAL, StudyInstanceUID="1.2.826.0.1.3680043.8.498.5", PatientID="OTHER")
-    for index, each in enumerate(images):
-        each.SeriesInstanceUID, each.SOPInstanceUID = f"{each.StudyInstanceUID}.1", f"{each.StudyInstanceUID}.1.{index}"
-    study_id = clinic.send(images)
+    study_id = clinic.knee(series(Plane.AXIAL), "1.2.826.0.1.3680043.8.498.5")
     clinic.ends(study_id, StudyState.NO_RESULT)
     page = opened(new_page(), clinic, study_id)
     banner = page.locator(".banner")
@@ -208,10 +203,7 @@ def test_a_study_without_a_result_says_why_and_still_shows_its_images(clinic, ne
 
 def test_a_huge_study_opens_at_once_and_fetches_what_is_looked_at(clinic, new_page):
     """400 slices: the first picture does not wait for the others, and the far end is a key away."""
-    images = series(Plane.SAGITTAL, slices=400, StudyInstanceUID="1.2.826.0.1.3680043.8.498.6", PatientID="HUGE")
-    for index, each in enumerate(images):
-        each.SeriesInstanceUID, each.SOPInstanceUID = f"{each.StudyInstanceUID}.1", f"{each.StudyInstanceUID}.1.{index}"
-    study_id = clinic.send(images)
+    study_id = clinic.knee(series(Plane.SAGITTAL, slices=400), "1.2.826.0.1.3680043.8.498.6")
     page = new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "image-uint16" in request.url else None)

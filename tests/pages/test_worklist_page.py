@@ -12,14 +12,12 @@ from tests.pages.conftest import AXE, clinic_at, violations
 from tests.real.orthanc import forwarders
 from tests.studies import series
 
+UID = "1.2.826.0.1.3680043.8.498.9"
 
-def knee(number: int, **attributes):
-    """A small study of its own."""
-    images = series(Plane.SAGITTAL, PatientID=f"CANARY-{number}", **attributes)
-    for index, each in enumerate(images):
-        each.StudyInstanceUID = f"1.2.826.0.1.3680043.8.498.9{number}"
-        each.SeriesInstanceUID, each.SOPInstanceUID = f"{each.StudyInstanceUID}.1", f"{each.StudyInstanceUID}.1.{index}"
-    return images
+
+def knee(clinic, number: int, description: str) -> str:
+    """A small study of its own, stored; Orthanc's id of it."""
+    return clinic.knee(series(Plane.SAGITTAL, StudyDescription=description), f"{UID}{number}")
 
 
 def row(page, study_id):
@@ -33,7 +31,7 @@ def test_an_empty_archive_says_what_to_do_and_a_new_study_appears_by_itself(tmp_
         page = new_page()
         page.goto(f"{clinic.url}/articula/")
         expect(page.get_by_text("No studies yet")).to_be_visible()
-        study_id = clinic.send(knee(1, StudyDescription="Knee right"))
+        study_id = knee(clinic, 1, "Knee right")
         expect(row(page, study_id)).to_have_attribute("data-state", "done", timeout=30_000)
         expect(row(page, study_id)).to_contain_text("Knee right")
         expect(row(page, study_id)).to_contain_text("2025-01-02")
@@ -44,17 +42,15 @@ def test_an_empty_archive_says_what_to_do_and_a_new_study_appears_by_itself(tmp_
 
 def test_a_study_without_a_result_is_analysed_again_on_request(clinic, new_page):
     """The reason stands in its line; retry sends it again, and the second answer replaces the first."""
-    clinic.service.answers.append("PROCESSING_CRASHED")
-    clinic.service.answers.append("PROCESSING_CRASHED")
-    clinic.service.answers.append("PROCESSING_CRASHED")
-    study_id = clinic.send(knee(2, StudyDescription="Knee again"))
-    clinic.ends(study_id, StudyState.FAILED)
+    clinic.service.answers.append("no_result")
+    study_id = knee(clinic, 2, "Knee again")
+    clinic.ends(study_id, StudyState.NO_RESULT)
     page = new_page()
     page.goto(f"{clinic.url}/articula/")
     line = row(page, study_id)
-    expect(line).to_contain_text("Failed")
-    expect(line).to_contain_text("PROCESSING_CRASHED")
-    expect(line).to_contain_text("An engineer should replay it")
+    expect(line).to_contain_text("No result")
+    expect(line).to_contain_text("NO_GEOMETRY")
+    expect(line).to_contain_text("Export again.")
     line.get_by_role("button", name="Retry").click()
     expect(line).to_have_attribute("data-state", "done", timeout=30_000)
     expect(line.get_by_role("button", name="Retry")).to_have_count(0)
@@ -62,10 +58,10 @@ def test_a_study_without_a_result_is_analysed_again_on_request(clinic, new_page)
 
 def test_filters_and_words_narrow_the_list(clinic, new_page):
     """By state, by what was found, by description; nothing found is said."""
-    done = clinic.send(knee(3, StudyDescription="Knee of Monday"))
+    done = knee(clinic, 3, "Knee of Monday")
     clinic.ends(done, StudyState.DONE)
     clinic.service.answers.append("NO_SIGNAL")
-    without = clinic.send(knee(4, StudyDescription="Knee of Tuesday"))
+    without = knee(clinic, 4, "Knee of Tuesday")
     clinic.ends(without, StudyState.NO_RESULT)
     page = new_page()
     page.goto(f"{clinic.url}/articula/")
@@ -122,7 +118,7 @@ def test_a_request_of_another_site_changes_nothing(clinic):
 
 def test_orthanc_explorer_has_badge_and_button(clinic, new_page):
     """The study's page in Orthanc's own explorer shows the state and leads to the result."""
-    study_id = clinic.send(knee(5))
+    study_id = knee(clinic, 5, "Knee")
     clinic.ends(study_id, StudyState.DONE)
     page = new_page()
     page.goto(f"{clinic.url}/app/explorer.html#study?uuid={study_id}")
