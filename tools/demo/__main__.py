@@ -148,6 +148,7 @@ def link(out: Path, stack: StackState, study_id: str) -> None:
     """Say where to look next."""
     for line in (
         f"Report   {(out / 'report.html').resolve()}",
+        f"Result   {stack.orthanc_url}/articula/studies/{study_id}",
         f"Study    {stack.orthanc_url}/app/explorer.html#study?uuid={study_id}",
         f"Log in   user {stack.user}, password {stack.password}",
         "Stop     make down",

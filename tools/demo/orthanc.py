@@ -28,6 +28,10 @@ class Orthanc:
         """GET bytes; raises ``httpx.HTTPStatusError``."""
         return self._http.get(path).raise_for_status().content
 
+    def store(self, data: bytes) -> None:
+        """Store one DICOM file; raises ``httpx.HTTPStatusError``."""
+        self._http.post("/instances", content=data).raise_for_status()
+
     def find_study(self, study_instance_uid: str) -> str | None:
         """Orthanc's id of a study, None while it has none."""
         return self._find(study_instance_uid, "Study")

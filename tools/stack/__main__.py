@@ -58,6 +58,7 @@ def show_status(folder: Path) -> int:
 def links(state: StackState) -> Table:
     """Where to find things."""
     table = Table(show_header=False)
+    table.add_row("Worklist", f"{state.orthanc_url}/articula/")
     table.add_row("Orthanc", f"{state.orthanc_url}/app/explorer.html")
     table.add_row("Log in", f"user {state.user}, password {state.password}")
     table.add_row("C-STORE", f"dcmsend 127.0.0.1 {state.dicom_port} -aec {state.aet} +sd +r <folder>")

@@ -82,7 +82,7 @@ function opinions(each, view, studyId) {
   show(view.feedback);
   return element(
     "div", { className: "opinion" },
-    press("agree", "Agree"), press("disagree", "Disagree"), comment, press("comment", "Comment"), trouble, said,
+    press("agree", "Agree"), press("disagree", "Disagree"), trouble, comment, press("comment", "Comment"), said,
   );
 }
 

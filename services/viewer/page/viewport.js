@@ -129,7 +129,7 @@ export class Viewport {
     for (let i = 0, o = 0; i < pixels.length; i++, o += 4) {
       const value = (pixels[i] - low) * scale;
       const grey = value < 0 ? 0 : value > 255 ? 255 : value;
-      let [r, g, b] = [grey, grey, grey];
+      let r = grey, g = grey, b = grey;
       const colour = labels && structures[labels[i]];
       if (colour) {
         const a = edge(labels, i, columns) ? Math.min(1, 2 * this.look.structures) : this.look.structures;
