@@ -42,20 +42,30 @@ def drawn(page: Page, before: np.ndarray, share: float = 0.002) -> np.ndarray:
     pytest.fail("no colour was drawn")
 
 
-def test_map_and_segmentation_lie_on_the_structure(clinic, new_page):
-    """The map's colours cover the hot part of the block, the segment's blue the whole block, and nothing else."""
+def opened(page: Page, clinic) -> np.ndarray:
+    """OHIF on the phantom's study with the image drawn; what it looks like then."""
     study_id = clinic.knee(series(Plane.SAGITTAL, SeriesDescription="Phantom"), UID)
     clinic.ends(study_id, StudyState.DONE)
-    page = new_page()
     page.context.add_init_script(NO_TOUR)
     page.goto(f"{clinic.url}/ohif/viewer?StudyInstanceUIDs={UID}")
-    expect(page.get_by_text("Articula activation map").first).to_be_visible(timeout=60_000)
-    grey = _settled(page)
-    block = grey.mean(axis=-1) > 128
+    expect(page.get_by_text("Articula segmentation").first).to_be_visible(timeout=60_000)
+    return _settled(page)
 
+
+def test_the_activation_map_is_hot_where_the_phantom_is(clinic, new_page):
+    """Its colours cover the hot part of the block and nothing else."""
+    page = new_page()
+    grey = opened(page, clinic)
     page.get_by_text("Articula activation map").first.dblclick()
-    assert np.allclose(_box(colour(drawn(page, grey)) > 40), _hot_part(_box(block)), atol=18)
+    hot = colour(drawn(page, grey)) > 40
+    assert np.allclose(_box(hot), _hot_part(_box(grey.mean(axis=-1) > 128)), atol=18)
 
+
+def test_the_segmentation_lies_on_the_structure(clinic, new_page):
+    """The segment's blue covers the bright block and nothing else."""
+    page = new_page()
+    grey = opened(page, clinic)
+    block = grey.mean(axis=-1) > 128
     page.get_by_text("Articula segmentation").first.dblclick()
     blue = drawn(page, grey, share=0.5 * block.mean())
     coloured = blue[..., 2] - blue[..., 0] > 15
