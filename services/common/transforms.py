@@ -12,6 +12,7 @@ equal slabs. Everything is one affine, model index -> source index, held by ``Mo
 ``to_source_grid`` are the pair that uses it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -123,12 +124,19 @@ def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint
 
     Each axis is a box average over one model pixel (linear interpolation where the model is finer than the source).
     """
+    model = np.zeros(GRID, dtype=np.uint8)
+    for model_slice, resampled in resampled_slices(voxels, grid):
+        model[model_slice] = np.rint(resampled, out=resampled)  # weights sum to 1, so nothing leaves 0..255
+    return model
+
+
+def resampled_slices(voxels: NDArray[np.generic], grid: ModelGrid) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """What ``to_model_grid`` rounds: each used model slice's index with its pixels, in a buffer that is used again."""
     stacked = np.transpose(voxels, grid.source_axes)
     slices, rows, columns = (
         _weights(*grid.along(axis), count, stacked.shape[axis]) for axis, count in enumerate((SLICES, ROWS, COLUMNS))
     )
     row_bands, column_bands = _bands(rows), [(made, used, band.T.copy()) for made, used, band in _bands(columns)]
-    model = np.zeros(GRID, dtype=np.uint8)
     source = np.empty(stacked.shape[1:], dtype=np.float32)
     by_row = np.empty((ROWS, stacked.shape[2]), dtype=np.float32)
     resampled = np.empty((ROWS, COLUMNS), dtype=np.float32)
@@ -138,8 +146,7 @@ def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint
             np.matmul(weights, source[used], out=by_row[made])
         for made, used, weights in column_bands:
             np.matmul(by_row[:, used], weights, out=resampled[:, made])
-        model[model_slice] = np.rint(resampled, out=resampled)  # weights sum to 1, so nothing leaves 0..255
-    return model
+        yield int(model_slice), resampled
 
 
 def to_source_grid(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:

@@ -1,0 +1,34 @@
+"""TensorRT-RTX's importer takes every graph, for every GPU that is named, without a GPU."""
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
+
+from services.common.tensors import MODELS, ModelContract, TensorSpec, TritonType
+from tools.build_engines.engines import TARGETS, GraphRefused, build
+from tools.build_engines.graphs import PRECISIONS, prepared
+from tools.evaluate.engine import REPOSITORY
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("contract", MODELS, ids=lambda contract: contract.name)
+def test_every_graph_becomes_an_engine_for_every_target(contract, precision):
+    """Importer and builder accept it, and the engine names the target."""
+    model = prepared(REPOSITORY / contract.name / "1" / "model.onnx", precision)
+    for target in TARGETS:
+        engine = build(model, contract, target)
+        assert len(engine) > 1000
+        assert target.lower().encode() in engine.lower()
+
+
+def test_a_graph_that_it_can_not_run_is_refused_with_a_reason():
+    """INT16 is a type that TensorRT does not know."""
+    values = [helper.make_tensor_value_info(name, TensorProto.INT16, ["batch", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "no", [values[0]], [values[1]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.checker.check_model(model)
+    contract = ModelContract("no", (TensorSpec("x", TritonType("INT16"), (4,)),), ())
+    with pytest.raises(GraphRefused, match="convertDtype"):
+        build(model, contract, TARGETS[0])

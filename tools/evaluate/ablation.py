@@ -1,0 +1,181 @@
+"""What each choice of the service is worth: the same studies read in other ways.
+
+region       the classifier without the region of interest that the segmentation gives
+fp32 input   windowed volumes that were never rounded to uint8, through graphs whose input type is FP32
+bf16, int8   the engine's other precisions; int8 is quantised from synthetic knees outside the test set
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from services.common.finding import LABELS
+from services.common.tensors import KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT, ModelContract
+from services.common.transforms import WINDOW_PERCENTILES, joint_region, resampled_slices, to_source_grid
+from services.common.volume import PLANES
+from services.preprocessing.stacking import Sources, assemble, stack_planes
+from tools.evaluate import testset
+from tools.evaluate.answers import sources_of
+from tools.evaluate.engine import Engine, capabilities
+from tools.evaluate.overlap import STRUCTURES
+from tools.evaluate.testset import SyntheticStudy
+
+Load = Callable[[int], SyntheticStudy]
+
+BASELINE = "served way"
+CALIBRATION_SEEDS = (testset.FIRST_SEED - 20, testset.FIRST_SEED - 19)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of reading; ``engine`` None cannot be measured here, for the reason in ``note``."""
+
+    name: str
+    engine: Engine | None
+    note: str
+    region: bool = True
+    floating: bool = False
+
+
+def variants(folder: Path, repository: Path, load: Load) -> list[Variant]:
+    """All ways, the served one first. Builds the FP32-input and int8 graphs once, under ``folder``.
+
+    ``load`` gives the study of a seed; calibration takes two that no set holds.
+    """
+    f32 = Engine(repository, precision="f32")
+    both = (KNEE_SEGMENTATION, KNEE_CLASSIFICATION)
+    floating = {each.name: with_float_input(f32.path(each), each, folder) for each in both}
+    bf16 = Engine(repository, precision="bf16") if "BF16" in capabilities() else None
+    int8 = {each.name: quantised(f32, each, folder, load) for each in both}
+    return [
+        Variant(BASELINE, f32, "uint8 input, fp32 engine, region of interest from the segmentation"),
+        Variant("no region", f32, "the classifier sees whole slices", region=False),
+        Variant("fp32 input", Engine(repository, graphs=floating, precision="f32"), "no rounding", floating=True),
+        Variant("bf16", bf16, "engine in bf16" if bf16 else "not measured: this CPU has no bf16"),
+        Variant("int8", Engine(repository, graphs=int8, precision="f32"), "convolutions quantised after training"),
+    ]
+
+
+def measure(variant: Variant, study: SyntheticStudy, sources: Sources) -> dict[str, Any]:
+    """Logits by label, and overlap counts ``[both, found, true]`` by structure over all planes.
+
+    Without the region of interest there is nothing to segment, so there are no counts.
+    """
+    if variant.engine is None:
+        return {}
+    volumes, mask = stack_planes(sources.inputs)
+    if variant.floating:
+        volumes = _floating(sources)
+    region = np.zeros((PLANE_COUNT, 4), dtype=np.float32)
+    counts = np.zeros((len(STRUCTURES), 3))
+    for plane, model_input in sources.inputs.items() if variant.region else ():
+        slot = PLANES.index(plane)
+        labels = variant.engine.infer(KNEE_SEGMENTATION, {"volume": volumes[slot]})["labels"]
+        region[slot] = joint_region(labels)
+        inside = to_source_grid(np.ones_like(labels), model_input.grid) > 0
+        counts += _counts(to_source_grid(labels, model_input.grid), np.where(inside, study.labels[plane], 0))
+    inputs: dict[str, NDArray[Any]] = {"volumes": volumes, "slice_mask": mask, "region": region}
+    logits = variant.engine.infer(KNEE_CLASSIFICATION, inputs)["logits"]
+    return {
+        "logits": {label: float(logits[i]) for i, label in enumerate(LABELS)},
+        "counts": {structure.name: counts[i].tolist() for i, structure in enumerate(STRUCTURES)},
+        "truth": {label: label in study.findings for label in LABELS},
+    }
+
+
+def _counts(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.float64]:
+    same = np.bincount(found[found == true], minlength=len(STRUCTURES) + 1)
+    a, b = (np.bincount(each.ravel(), minlength=len(STRUCTURES) + 1) for each in (found, true))
+    return np.stack([same[1:], a[1:], b[1:]], axis=1).astype(np.float64)
+
+
+def _floating(sources: Sources) -> NDArray[Any]:
+    """Volumes ``(3, 32, 256, 256)`` float32 in 0..255 that were rounded nowhere."""
+    volumes = np.zeros(KNEE_CLASSIFICATION.inputs[0].shape, dtype=np.float32)
+    for plane, model_input in sources.inputs.items():
+        voxels = assemble(sources.slices[plane]).voxels.astype(np.float32)
+        low, high = np.percentile(voxels[:, ::4, ::4], WINDOW_PERCENTILES)
+        windowed = np.clip((voxels - low) * (255 / (high - low)), 0, 255).astype(np.float32)
+        for index, pixels in resampled_slices(windowed, model_input.grid):
+            volumes[PLANES.index(plane), index] = pixels
+    return volumes
+
+
+def with_float_input(path: Path, contract: ModelContract, folder: Path) -> Path:
+    """The graph with its uint8 volume input declared FP32; what cast it inside now casts nothing."""
+    target = folder / f"{contract.name}-float.onnx"
+    model = onnx.load(path)
+    volume = next(each for each in model.graph.input if each.name == contract.inputs[0].name)
+    volume.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    del model.graph.value_info[:]
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, target)
+    return target
+
+
+def quantised(engine: Engine, contract: ModelContract, folder: Path, load: Load) -> Path:
+    """The graph with int8 convolutions, calibrated on two synthetic knees that are in no other set."""
+    target, source = folder / f"{contract.name}-int8.onnx", folder / f"{contract.name}-int8.of"
+    digest = str(engine.parameters(contract)["onnx_sha256"])
+    if not target.exists() or not source.exists() or source.read_text() != digest:
+        folder.mkdir(parents=True, exist_ok=True)
+        quantise(engine.path(contract), target, _calibration_inputs(engine, contract, load))
+        source.write_text(digest)
+    return target
+
+
+def quantise(path: Path, target: Path, inputs: list[dict[str, NDArray[Any]]]) -> None:
+    """Write the graph with int8 convolutions whose ranges are those that the inputs reach."""
+    prepared = target.with_suffix(".prepared.onnx")
+    quant_pre_process(path, prepared, skip_symbolic_shape=True)
+    quantize_static(
+        prepared,
+        target,
+        _Calibration(inputs),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    prepared.unlink()
+
+
+class _Calibration(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Inputs of one model, one at a time, as onnxruntime's quantiser asks for them."""
+
+    def __init__(self, inputs: list[dict[str, NDArray[Any]]]) -> None:
+        self._inputs = iter(inputs)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next(self._inputs, None)
+
+
+def _calibration_inputs(engine: Engine, contract: ModelContract, load: Load) -> list[dict[str, NDArray[Any]]]:
+    inputs: list[dict[str, NDArray[Any]]] = []
+    for seed in CALIBRATION_SEEDS:
+        sources = sources_of(load(seed))
+        volumes, mask = stack_planes(sources.inputs)
+        if contract is KNEE_SEGMENTATION:
+            inputs += [{"volume": volume[None]} for volume in volumes]
+        else:
+            labels = [engine.infer(KNEE_SEGMENTATION, {"volume": volume})["labels"] for volume in volumes]
+            region = np.stack([joint_region(each) for each in labels])
+            inputs.append({"volumes": volumes[None], "slice_mask": mask[None], "region": region[None]})
+    return inputs
+
+
+def save(path: Path, measured: dict[str, Any]) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(measured))
+    part.rename(path)
