@@ -1,13 +1,12 @@
 """One compressed frame to its stored values, by the fastest decoder that is exact.
 
-Every decoder is of imagecodecs (CharLS, OpenJPEG, OpenJPH, libjpeg-turbo): measured 2 to 6 times less CPU than the
-others for Python, and it lets other threads run. Two of them return pixels for half a file without a word, so a
-codestream's own header is read first: it must agree with the data set's, it must be complete, and its size bounds what
-the decoder can allocate.
+Every decoder is of imagecodecs (CharLS, OpenJPEG, libjpeg-turbo): measured 2 to 6 times less CPU than the others for
+Python, and it lets other threads run. One of them returns pixels for half a file without a word, so a codestream's own
+header is read first: it must agree with the data set's, it must be complete, and its size bounds what the decoder can
+allocate.
 """
 
 import struct
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -172,25 +171,10 @@ def _require_all_tile_parts(encoded: bytes, position: int) -> None:
             return
 
 
-def _high_throughput(encoded: bytes) -> Stored:
-    """OpenJPH's pixels; raises ``ValueError`` where it gave up, which imagecodecs prints without raising."""
-    unheard: list[object] = []
-    before = sys.unraisablehook
-    sys.unraisablehook = unheard.append
-    try:
-        pixels: Stored = imagecodecs.htj2k_decode(encoded)
-    finally:
-        sys.unraisablehook = before
-    if unheard:
-        message = "the codestream is damaged"
-        raise ValueError(message)
-    return pixels
-
-
 _lossless = (_jpeg(_LOSSLESS), imagecodecs.jpeg8_decode)
 _near_lossless = (_jpeg(_LOSSLESS_LS), imagecodecs.jpegls_decode)
+# OpenJPH would halve the CPU of HTJ2K, but on damaged files it loops without end or returns memory as pixels
 _wavelet = (_jpeg_2000, imagecodecs.jpeg2k_decode)
-_block_coded = (_jpeg_2000, _high_throughput)
 
 _DECODERS: dict[str, tuple[Callable[[bytes], Codestream], Callable[[bytes], Stored]]] = {
     JPEGBaseline8Bit: (_jpeg(_BASELINE), imagecodecs.jpeg8_decode),
@@ -200,8 +184,8 @@ _DECODERS: dict[str, tuple[Callable[[bytes], Codestream], Callable[[bytes], Stor
     JPEGLSNearLossless: _near_lossless,
     JPEG2000Lossless: _wavelet,
     JPEG2000: _wavelet,
-    HTJ2KLossless: _block_coded,
-    HTJ2KLosslessRPCL: _block_coded,
-    HTJ2K: _block_coded,
+    HTJ2KLossless: _wavelet,
+    HTJ2KLosslessRPCL: _wavelet,
+    HTJ2K: _wavelet,
 }
 COMPRESSED = frozenset({RLELossless, *_DECODERS})
