@@ -13,8 +13,8 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 PRECISIONS = ("fp32", "fp16")
-# sums over 65536 pixels overflow FP16; the pooling behind the class maps has to stay exact
-IN_FP32 = ("ReduceSum", "ReduceMean", "ReduceMax", "Div", "Clip", "Exp", "Round", "Reciprocal", "Softmax")
+# sums over 65536 pixels overflow FP16, also while reshaped; the pooling behind the class maps has to stay exact
+IN_FP32 = ("Reshape", "ReduceSum", "ReduceMean", "ReduceMax", "Div", "Clip", "Exp", "Round", "Reciprocal", "Softmax")
 _ONLY_MOVES_DATA = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Flatten"})
 
 
@@ -24,10 +24,24 @@ def prepared(path: Path, precision: str) -> onnx.ModelProto:
     if precision == "fp16":
         blocked = [*DEFAULT_OP_BLOCK_LIST, *IN_FP32]
         half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked))
+        without_detours(half.model)
         half.topological_sort()  # the casts are appended at the end
         model = half.model
     onnx.checker.check_model(model)
     return model
+
+
+def without_detours(model: onnx.ModelProto) -> None:
+    """Between two nodes that stay in FP32 the converter casts to FP16 and back; go straight on instead, in place."""
+    casts = {node.output[0]: node for node in model.graph.node if node.op_type == "Cast"}
+    for back in casts.values():
+        there = casts.get(back.input[0])
+        if there is not None and (_target(there), _target(back)) == (TensorProto.FLOAT16, TensorProto.FLOAT):
+            back.input[0] = there.input[0]
+
+
+def _target(cast: onnx.NodeProto) -> int:
+    return int(next(helper.get_attribute_value(each) for each in cast.attribute if each.name == "to"))
 
 
 def with_last_casts(model: onnx.ModelProto) -> onnx.ModelProto:

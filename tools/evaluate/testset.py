@@ -10,10 +10,7 @@ image, so another phantom makes another set and never mixes with the old one.
 
 import functools
 import hashlib
-import io
-import json
-import tempfile
-from collections.abc import Iterator
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,40 +102,36 @@ def _series(one: Knee, plane: Plane, matrix: int) -> Acquisition:
 
 
 def load(seed: int, *, folder: Path = FOLDER, matrix: int = MATRIX) -> SyntheticStudy:
-    """The study of a seed, made now or read from its file."""
-    path = folder / "studies" / f"{probe()}-{matrix}" / f"{seed}.npz"
-    if not path.exists():
-        _save(path, image(seed, matrix=matrix))
-    with np.load(path) as arrays:
-        header = json.loads(str(arrays["header"]))
+    """The study of a seed, made now or read from its folder."""
+    place = folder / "studies" / f"{probe()}-{matrix}" / str(seed)
+    if not place.exists():
+        _save(place, image(seed, matrix=matrix))
+    with np.load(place / "truth.npz") as arrays:
         return SyntheticStudy(
             seed,
-            frozenset(header["findings"]),
-            tuple(_instances(bytes(arrays["dicom"]), header["sizes"])),
+            draw_findings(seed),
+            tuple(read_instance(path) for path in sorted(place.glob("*.dcm"))),
             {plane: arrays[f"labels {plane}"] for plane in PLANES},
             {plane: arrays[f"lesions {plane}"] for plane in PLANES},
         )
 
 
-def _save(path: Path, study: Study) -> None:
-    """Write whole or not at all, so that a stopped run leaves no half file."""
-    files = [
-        _part10(instance(study, number, index))
-        for number, series in enumerate(study.series, start=1)
-        for index in range(len(series.image.voxels))
-    ]
-    header = json.dumps({"findings": sorted(study.knee.findings), "sizes": [len(each) for each in files]})
+def _save(place: Path, study: Study) -> None:
+    """Write whole or not at all, so that a stopped run leaves no half study."""
+    part = place.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
     truth: dict[str, NDArray[np.generic]] = {}
-    for series in study.series:
+    for number, series in enumerate(study.series, start=1):
+        for index in range(len(series.image.voxels)):
+            one = instance(study, number, index)
+            one.save_as(part / f"{number}-{index:03d}.dcm", enforce_file_format=True)
         # the service sorts along the slice normal; the truth must lie in the same order
         step = -1 if _runs_backwards(series) else 1
         truth[f"labels {series.protocol.plane}"] = series.labels.voxels[::step]
         truth[f"lesions {series.protocol.plane}"] = series.lesions.voxels[::step]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npz")
-    arrays = {"dicom": np.frombuffer(b"".join(files), np.uint8), "header": np.array(header), **truth}
-    np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
-    part.rename(path)
+    np.savez_compressed(part / "truth.npz", **truth)  # type: ignore[arg-type]
+    part.rename(place)
 
 
 def _runs_backwards(series: Acquisition) -> bool:
@@ -146,22 +139,6 @@ def _runs_backwards(series: Acquisition) -> bool:
     affine = series.image.affine
     normal = np.cross(affine[:3, 2], affine[:3, 1])
     return float(normal @ affine[:3, 0]) < 0
-
-
-def _part10(dataset: pydicom.Dataset) -> bytes:
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def _instances(content: bytes, sizes: list[int]) -> Iterator[pydicom.Dataset]:
-    start = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for number, size in enumerate(sizes):
-            path = Path(folder) / f"{number:04d}.dcm"
-            path.write_bytes(content[start : start + size])
-            yield read_instance(path)  # stays mapped when the file is gone
-            start += size
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, MODELS
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS
 from tools.build_engines.accuracy import differences, run
 from tools.build_engines.graphs import PRECISIONS, prepared, with_last_casts
 from tools.evaluate.engine import REPOSITORY
@@ -72,6 +72,18 @@ def test_half_precision_keeps_the_heat_and_the_logits():
     )
     assert np.isfinite(half).all()
     assert np.abs(exact - half).max() < 0.2
+
+
+def test_sums_over_whole_slices_do_not_overflow_in_half_precision():
+    """65536 pixels of one structure are more than FP16 can count; confidence and labels stay as they were."""
+    volume = np.zeros((32, 256, 256), np.uint8)
+    volume[8:24, 90:170, 80:180] = 180
+    exact, half = (
+        run(prepared(path_of(KNEE_SEGMENTATION.name), each), KNEE_SEGMENTATION, {"volume": volume})
+        for each in PRECISIONS
+    )
+    assert np.abs(exact["confidence"] - half["confidence"]).max() < 0.02
+    assert (exact["labels"] == half["labels"]).mean() > 0.995
 
 
 def test_differences_say_what_changed():
