@@ -59,17 +59,19 @@ def signed(value: Any) -> str:
     return f"{value:+.4f}" if isinstance(value, int | float) and math.isfinite(value) else "-"
 
 
-def write(folder: Path, numbers: Numbers, pictures: Mapping[str, bytes]) -> None:
-    """``report.md`` with PNG files, ``report.html`` with the pictures inside, ``report.json``."""
+def write(folder: Path, numbers: Numbers, pictures: Mapping[str, bytes], *, page: bool) -> None:
+    """``report.md`` with PNG files, ``report.json``, and where asked ``report.html`` with the pictures inside."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in pictures.items():
         (folder / f"{name}.png").write_bytes(content)
     (folder / "report.md").write_text(markdown(numbers, {name: f"{name}.png" for name in pictures}))
     (folder / "report.json").write_text(json.dumps(_finite(numbers), indent=1) + "\n")
+    if not page:
+        return
     inside = {name: "data:image/png;base64," + base64.b64encode(each).decode() for name, each in pictures.items()}
     body = _renderer().render(markdown(numbers, inside))
-    page = _TEMPLATES.get_template("report.html.jinja").render(body=Markup(body))  # noqa: S704 - our own numbers
-    (folder / "report.html").write_text(page)
+    whole = _TEMPLATES.get_template("report.html.jinja").render(body=Markup(body))  # noqa: S704 - our own numbers
+    (folder / "report.html").write_text(whole)
 
 
 def _renderer() -> MarkdownIt:

@@ -58,7 +58,8 @@ def evaluate(options: Options, *, publish: Path | None = None) -> summary.Number
     numbers["exactness"]["ONNX Runtime"] = exactness_in_onnxruntime(engine)
     for folder, with_image in ((options.folder, True), (publish, False)):
         if folder is not None:
-            report.write(folder, numbers, drawn | _draw_real(on_real, with_image=with_image))
+            shown = drawn | _draw_real(on_real, with_image=with_image)
+            report.write(folder, numbers, shown, page=with_image)
     return numbers
 
 
