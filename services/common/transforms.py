@@ -31,7 +31,7 @@ JOINT_STRUCTURES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PCL + 1))
 REGION_MARGIN_PIXELS = 16
 _SCALED_BY_OPENCV = frozenset(map(np.dtype, (np.uint8, np.int16, np.uint16, np.float32)))
 _COUNTED = frozenset(map(np.dtype, (np.uint8, np.int16, np.uint16)))
-_BAND = 16  # outputs a band: fewer multiply less, more call less
+_BAND = 12  # outputs a band: fewer multiply less, more call less, and OpenBLAS starts no threads for so few
 _Band = tuple[slice, slice, NDArray[np.float32]]
 _JOINT_VOXELS_NEEDED = 200  # fewer are noise, not a joint
 
