@@ -94,8 +94,9 @@ def clinic_at(folder: Path, **service) -> Iterator[Clinic]:
         yield Clinic(orthanc, servicer)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for the whole session: while it lives, this thread has an event loop, and no other test could run one."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *_GRAPHICS])
         yield launched
