@@ -81,7 +81,7 @@ def test_a_real_series_ends_in_a_result_that_says_what_was_missing(tmp_path, sta
     assert demonstrate(REAL_KNEE, tmp_path / "out", stack) == 0
     notes = json.loads((tmp_path / "out" / "summary.json").read_text())["notes"]
     assert "missing: no usable coronal series" in notes
-    assert any(note.startswith("read: sagittal") and note.endswith("24 slices") for note in notes)
+    assert any(note.endswith("24 slices): read as sagittal") for note in notes)
 
 
 @pytest.mark.parametrize("code", BAD)

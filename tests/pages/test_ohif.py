@@ -57,7 +57,8 @@ def test_the_activation_map_is_hot_where_the_phantom_is(clinic, new_page):
     page = new_page()
     grey = opened(page, clinic)
     page.get_by_text("Articula activation map").first.dblclick()
-    hot = colour(drawn(page, grey)) > 40
+    pixels = drawn(page, grey)
+    hot = (colour(pixels) > 40) & (pixels[..., 0] > pixels[..., 1])  # the map is reddish, OHIF's own marks are not
     assert np.allclose(_box(hot), _hot_part(_box(grey.mean(axis=-1) > 128)), atol=18)
 
 
