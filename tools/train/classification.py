@@ -34,7 +34,7 @@ CHECKPOINT = Path("build/train/classification.pt")
 SCORES = Path("build/train/classification.json")
 SIZES, WHOLE_SLICES = ((128, 12), (256, 3)), 0.25
 LESION_WEIGHT = 3.0  # a finding covers a small part of the cells
-POOLING_STUDIES, POOLING_STEPS, POOLING_BATCH, POOLING_RATE = 80, 300, 16, 0.05
+POOLING_STUDIES, POOLING_STEPS, POOLING_BATCH, POOLING_RATE = 80, 200, 16, 0.02
 
 
 def main() -> None:

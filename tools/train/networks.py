@@ -162,10 +162,10 @@ class StudyPooling(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.sharpness = nn.Parameter(torch.full((LABEL_COUNT,), 1.0))
-        self.shift = nn.Parameter(torch.zeros(LABEL_COUNT))
-        self.log_scale = nn.Parameter(torch.full((LABEL_COUNT,), 5.0))
+        self.shift = nn.Parameter(torch.full((LABEL_COUNT,), -1.5))
+        self.log_scale = nn.Parameter(torch.full((LABEL_COUNT,), 5.2))
         self.bias = nn.Parameter(torch.full((LABEL_COUNT,), -3.0))
-        self.focus = nn.Parameter(torch.full((LABEL_COUNT,), 1.0))
+        self.focus = nn.Parameter(torch.zeros(LABEL_COUNT))
         self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, LABEL_COUNT))
 
     def maps(self, evidence: Tensor) -> Tensor:
