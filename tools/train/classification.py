@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from services.common.finding import LABELS
-from services.common.tensors import LABEL_COUNT, PLANE_COUNT, SLICES
+from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, LABEL_COUNT, PLANE_COUNT, SLICES
 from services.common.transforms import joint_region
 from tools.train import dataset
 from tools.train.lesions import LesionPatches, Pool, draw, jittered
@@ -34,6 +34,7 @@ CHECKPOINT = Path("build/train/classification.pt")
 SCORES = Path("build/train/classification.json")
 SIZES, WHOLE_SLICES = ((128, 12), (256, 3)), 0.25
 LESION_WEIGHT = 3.0  # a finding covers a small part of the cells
+EVIDENCE_LEVELS, SHARPNESS = (0.0, 1.0, 2.0, 4.0), 2.0
 POOLING_STUDIES, POOLING_STEPS, POOLING_BATCH, POOLING_RATE = 80, 200, 16, 0.02
 
 
@@ -102,8 +103,29 @@ def evidence_of(network: ClassificationNetwork, paths: Sequence[Path]) -> dict[s
     return {"evidence": torch.stack(evidence), "mask": torch.stack(masks), "findings": torch.stack(findings)}
 
 
+@torch.no_grad()
+def place_pooling(pooling: nn.Module, studies: dict[str, Tensor]) -> None:
+    """Set where each label's evidence begins to count: from a wrong place the fit below does not find out.
+
+    Of a few levels the one is taken at which the fullest slice tells ill from healthy best; the scale is such that a
+    typical lesion is worth four logits.
+    """
+    truth = studies["findings"].numpy()
+    for label in range(LABEL_COUNT):
+        evidence = studies["evidence"][:, :, :, label].float()
+        trials = []
+        for level in EVIDENCE_LEVELS:
+            cells = torch.sigmoid(SHARPNESS * (evidence - level)).sum(dim=(3, 4)) * studies["mask"]
+            fullest = cells.amax(dim=(1, 2)).double().numpy()
+            trials.append((area(fullest, truth[:, label]), level, float(np.median(fullest[truth[:, label] > 0.5]))))
+        _, level, typical = max(trials)
+        pooling.sharpness[label], pooling.shift[label] = SHARPNESS, -SHARPNESS * level
+        pooling.log_scale[label] = float(np.log(min(4.0 * CLASS_MAP_ROWS * CLASS_MAP_COLUMNS / max(typical, 1), 1000)))
+
+
 def train_pooling(pooling: nn.Module, studies: dict[str, Tensor]) -> None:
     """Fit the nine numbers a label, one plane missing now and then."""
+    place_pooling(pooling, studies)
     optimiser = torch.optim.AdamW(pooling.parameters(), lr=POOLING_RATE, weight_decay=1e-3)
     generator = torch.Generator().manual_seed(0)
     for step in track(range(POOLING_STEPS), description="pooling"):

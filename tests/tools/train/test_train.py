@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION  # noqa: E402
 from tools.train import dataset  # noqa: E402
-from tools.train.classification import area, best_threshold  # noqa: E402
+from tools.train.classification import area, best_threshold, place_pooling  # noqa: E402
 from tools.train.export import export  # noqa: E402
 from tools.train.networks import (  # noqa: E402
     CamNetwork,
@@ -92,3 +92,18 @@ def test_an_example_lies_on_the_models_grid_and_survives_its_file(tmp_path):
     for index in np.flatnonzero(example.findings):
         assert example.lesions[:, :, index].any()
     assert not example.volumes[example.slice_mask == 0].any()
+
+
+def test_the_pooling_starts_where_ill_and_healthy_differ():
+    """Weak false evidence everywhere, strong evidence in the ill: only the strong level tells them apart."""
+    generator = torch.Generator().manual_seed(0)
+    evidence = torch.rand(12, 3, 32, 12, 32, 32, generator=generator) * 2.5
+    findings = (torch.arange(12) % 2).float()[:, None].repeat(1, 12)
+    evidence[1::2, 0, 5, :, :4, :4] = 6.0
+    studies = {"evidence": evidence.half(), "mask": torch.ones(12, 3, 32), "findings": findings}
+    pooling = ClassificationNetwork().pooling
+    place_pooling(pooling, studies)
+    assert torch.all(-pooling.shift / pooling.sharpness >= 2)
+    with torch.no_grad():
+        logits = torch.cat([pooling(pooling.maps(one[None].float()), torch.ones(1, 3, 32))[0] for one in evidence])
+    assert logits[1::2].min() > logits[::2].max()
