@@ -163,6 +163,8 @@ def frames_of(instance: pydicom.Dataset) -> list[Frame]:
 
 def _private_number(instance: pydicom.Dataset, creator: str, tag: int) -> float | None:
     """A number of a private block; ``tag`` is its group and the offset in the block."""
+    if not any(each >> 16 == tag >> 16 for each in instance.keys()):  # noqa: SIM118 - values would be decoded
+        return None  # looking for the block costs more than reading the slice's header
     try:
         value = float(instance.private_block(tag >> 16, creator)[tag & 0xFF].value)
     except (KeyError, TypeError, ValueError):

@@ -4,6 +4,7 @@ A file's pixels are read when their frame is asked for, and only that frame's. E
 taken for it.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,19 +80,21 @@ def pixel_format(instance: pydicom.Dataset) -> PixelFormat:
     return announced
 
 
-def stored_frame(instance: pydicom.Dataset, index: int) -> Stored:
+def stored_frame(instance: pydicom.Dataset, index: int, *, room: Stored | None = None) -> Stored:
     """Stored values ``(row, column)`` of frame ``index`` (0 for a single-frame instance), signed where the header says.
 
     An own array in native byte order, 8 to 32 bits; no rescaling. Bits outside BitsStored are dropped (old files keep
-    overlays there). Raises ``StudyRefused``: ``NO_PIXEL_DATA``, ``TRUNCATED_PIXEL_DATA``, ``CORRUPT_PIXEL_DATA``,
-    ``UNSUPPORTED_PIXELS``, ``UNSUPPORTED_TRANSFER_SYNTAX``, ``TOO_LARGE``.
+    overlays there). ``room`` is a contiguous array that an uncompressed frame of its shape and item size is read into,
+    which saves a copy; the result is then a view of it. Raises ``StudyRefused``: ``NO_PIXEL_DATA``,
+    ``TRUNCATED_PIXEL_DATA``, ``CORRUPT_PIXEL_DATA``, ``UNSUPPORTED_PIXELS``, ``UNSUPPORTED_TRANSFER_SYNTAX``,
+    ``TOO_LARGE``.
     """
     announced = pixel_format(instance)
     if not 0 <= index < announced.frames:
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
     syntax = instance.file_meta.TransferSyntaxUID
     if syntax in NATIVE:
-        return _significant(_native(instance, announced, index), announced, announced.bits_allocated)
+        return _significant(_native(instance, announced, index, room), announced, announced.bits_allocated)
     if syntax not in COMPRESSED:
         raise StudyRefused(RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX)
     encoded = _encoded(instance, announced, index)
@@ -113,8 +116,8 @@ def _require_readable(instance: pydicom.Dataset, announced: PixelFormat) -> None
         raise StudyRefused(RefusalCode.UNSUPPORTED_PIXELS)
 
 
-def _native(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> Stored:
-    """An own array of one uncompressed frame, unsigned, as it lies in the file."""
+def _native(instance: pydicom.Dataset, announced: PixelFormat, index: int, room: Stored | None) -> Stored:
+    """One uncompressed frame, unsigned, as it lies in the file: in ``room`` where it fits, else in an own array."""
     place = _pixel_place(instance)
     if place.length == UNDEFINED:
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA)
@@ -126,8 +129,11 @@ def _native(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> St
         # bytes of 8 bit pixels travel in 16 bit words, swapped; a frame of odd size may begin inside a word
         words = place.array(">u2", first - first % 2, (count + 1 + first % 2) // 2).astype("<u2")
         return words.view("u1")[first % 2 :][:count].reshape(announced.rows, announced.columns).copy()
-    raw = place.array(f"{'>' if big_endian else '<'}u{announced.item_bytes}", first, count)
-    return raw.astype(raw.dtype.newbyteorder("="), copy=False).reshape(announced.rows, announced.columns)
+    shape, unsigned = (announced.rows, announced.columns), np.dtype(f"u{announced.item_bytes}")
+    fits = room is not None and room.shape == shape and room.itemsize == unsigned.itemsize
+    raw = room.view(unsigned) if room is not None and fits else np.empty(shape, unsigned)
+    place.read_into(raw, first)
+    return raw.byteswap(inplace=True) if big_endian != (sys.byteorder == "big") else raw
 
 
 def _encoded(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> bytes:
@@ -169,10 +175,20 @@ class _PixelPlace:
 
     def array(self, dtype: str, offset: int, count: int) -> Stored:
         """An own array of ``count`` values."""
-        first = self.start + offset
+        values = np.empty(count, dtype)
+        self.read_into(values, offset)
+        return values
+
+    def read_into(self, values: Stored, offset: int) -> None:
+        """Fill a contiguous array; the bytes are known to be there, unless the file shrinks meanwhile."""
+        first, wanted = self.start + offset, values.reshape(-1).view(np.uint8).data
         if isinstance(self.data, Path):  # reading costs less than the page faults of a mapping
-            return np.fromfile(self.data, dtype, count, offset=first)
-        return np.frombuffer(self.data, dtype, count, first).copy()
+            with self.data.open("rb", buffering=0) as file:
+                file.seek(first)
+                if file.readinto(wanted) != len(wanted):
+                    raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
+        else:
+            wanted[:] = memoryview(self.data)[first : first + len(wanted)]
 
 
 def _pixel_place(instance: pydicom.Dataset) -> _PixelPlace:

@@ -90,7 +90,7 @@ def window_to_uint8(voxels: NDArray[np.generic]) -> NDArray[np.uint8]:
         voxels, floor = voxels.astype(np.float32), low
     raised = np.empty(voxels.shape[1:], dtype=voxels.dtype)
     for source, target in zip(voxels, windowed, strict=True):  # one slice stays in the processor's cache
-        np.maximum(source, voxels.dtype.type(floor), out=raised)
+        cv2.max(source, float(floor), raised)
         cv2.convertScaleAbs(raised, target, scale, -low * scale)
     return windowed
 

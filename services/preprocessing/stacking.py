@@ -63,18 +63,19 @@ def _stored(slices: Sequence[Frame]) -> NDArray[np.integer]:
     volume = np.empty((len(slices), *first.shape), dtype=first.dtype)
     volume[0] = first
     for index, each in enumerate(slices[1:], start=1):
-        stored = _unpadded(each)
+        stored = _unpadded(each, room=volume[index])
         if stored.shape != first.shape:
             raise StudyRefused(RefusalCode.NO_GEOMETRY)
         if stored.dtype != volume.dtype:  # a series may hold signed and unsigned slices
             volume = volume.astype(np.result_type(volume, stored))
-        volume[index] = stored
+        if not np.may_share_memory(volume, stored):
+            volume[index] = stored
     return volume
 
 
-def _unpadded(frame: Frame) -> NDArray[np.integer]:
-    """Stored values where the padding outside the image is as dark as the darkest voxel in it."""
-    stored = stored_frame(frame.instance, frame.index)
+def _unpadded(frame: Frame, *, room: NDArray[np.integer] | None = None) -> NDArray[np.integer]:
+    """Stored values where the padding outside the image is as dark as the darkest voxel in it, perhaps in ``room``."""
+    stored = stored_frame(frame.instance, frame.index, room=room)
     padding = frame.number("PixelPaddingValue")
     if padding is None:
         return stored
