@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from services.common.finding import Structure
 from services.common.tensors import COLUMNS, GRID, ROWS, SLICES
@@ -31,8 +32,6 @@ JOINT_STRUCTURES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PCL + 1))
 REGION_MARGIN_PIXELS = 16
 _SCALED_BY_OPENCV = frozenset(map(np.dtype, (np.uint8, np.int16, np.uint16, np.float32)))
 _COUNTED = frozenset(map(np.dtype, (np.uint8, np.int16, np.uint16)))
-_BAND = 12  # outputs a band: fewer multiply less, more call less, and OpenBLAS starts no threads for so few
-_Band = tuple[slice, slice, NDArray[np.float32]]
 _JOINT_VOXELS_NEEDED = 200  # fewer are noise, not a joint
 
 # LPS directions of (slice, row, column) in model space, for a right knee
@@ -131,22 +130,16 @@ def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint
 
 
 def resampled_slices(voxels: NDArray[np.generic], grid: ModelGrid) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """What ``to_model_grid`` rounds: each used model slice's index with its pixels, in a buffer that is used again."""
+    """What ``to_model_grid`` rounds: each used model slice's index with its pixels (256, 256)."""
     stacked = np.transpose(voxels, grid.source_axes)
     slices, rows, columns = (
         _weights(*grid.along(axis), count, stacked.shape[axis]) for axis, count in enumerate((SLICES, ROWS, COLUMNS))
     )
-    row_bands, column_bands = _bands(rows), [(made, used, band.T.copy()) for made, used, band in _bands(columns)]
+    by_row, by_column = csr_array(rows), csr_array(columns)  # two or three weights of a row are not zero
     source = np.empty(stacked.shape[1:], dtype=np.float32)
-    by_row = np.empty((ROWS, stacked.shape[2]), dtype=np.float32)
-    resampled = np.empty((ROWS, COLUMNS), dtype=np.float32)
     for model_slice in np.flatnonzero(grid.slice_mask):
         _average(stacked, slices[model_slice], out=source)
-        for made, used, weights in row_bands:
-            np.matmul(weights, source[used], out=by_row[made])
-        for made, used, weights in column_bands:
-            np.matmul(by_row[:, used], weights, out=resampled[:, made])
-        yield int(model_slice), resampled
+        yield int(model_slice), cv2.transpose(by_column @ cv2.transpose(by_row @ source))
 
 
 def to_source_grid(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
@@ -210,17 +203,6 @@ def _weights(scale: float, offset: float, count: int, size: int) -> NDArray[np.f
     dense = np.zeros((count, size), dtype=np.float32)
     dense[np.nonzero(inside)[0], index[inside]] = weight[inside]
     return dense
-
-
-def _bands(weights: NDArray[np.float32]) -> list[_Band]:
-    """The weights in bands of few outputs, each with the inputs it uses: most of the matrix is zero."""
-    bands = []
-    for first in range(0, len(weights), _BAND):
-        made = slice(first, first + _BAND)
-        inputs = np.flatnonzero(weights[made].any(axis=0))
-        used = slice(int(inputs[0]), int(inputs[-1]) + 1) if len(inputs) else slice(0, 1)
-        bands.append((made, used, weights[made, used].copy()))
-    return bands
 
 
 def _average(stacked: NDArray[np.uint8], weights: NDArray[np.float32], *, out: NDArray[np.float32]) -> None:

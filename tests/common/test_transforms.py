@@ -180,7 +180,7 @@ def test_the_window_of_every_type_is_the_same_arithmetic(dtype, low, high):
     spacing=st.tuples(st.floats(0.2, 1.4), st.floats(0.2, 1.4)),
     mirrored=st.booleans(),
 )
-def test_resampling_in_bands_is_the_whole_matrix_product(plane, slices, spacing, mirrored):
+def test_resampling_is_the_whole_matrix_product(plane, slices, spacing, mirrored):
     """Leaving out the zeros changes no voxel by more than one grey level of rounding."""
     volume = stack(plane, slices=slices, spacing=spacing, tilt=5)
     voxels = np.random.default_rng(slices).integers(0, 256, volume.voxels.shape, dtype=np.uint8)
