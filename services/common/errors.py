@@ -25,6 +25,7 @@ class RefusalCode(StrEnum):
     DERIVED_IMAGE = "DERIVED_IMAGE"
     MOSAIC = "MOSAIC"
     UNSUITABLE_SEQUENCE = "UNSUITABLE_SEQUENCE"
+    OTHER_ANATOMY = "OTHER_ANATOMY"
     OUTRANKED = "OUTRANKED"
     OWN_RESULT = "OWN_RESULT"
     NO_GEOMETRY = "NO_GEOMETRY"
@@ -41,6 +42,7 @@ class RefusalCode(StrEnum):
     MIXED_FRAME_OF_REFERENCE = "MIXED_FRAME_OF_REFERENCE"
     TOO_FEW_SLICES = "TOO_FEW_SLICES"
     NO_SIGNAL = "NO_SIGNAL"
+    NO_KNEE_SEEN = "NO_KNEE_SEEN"
     TOO_LARGE = "TOO_LARGE"
     INVALID_IDENTITY = "INVALID_IDENTITY"
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
@@ -60,6 +62,8 @@ ADVICE: dict[RefusalCode, str] = {
     RefusalCode.MOSAIC: "The slices are tiled into mosaics. Export the series as single slices or enhanced MR.",
     RefusalCode.UNSUITABLE_SEQUENCE: "Only diffusion, phase, fat-only or flow images were sent. "
     "Send proton density, T2 or T1 weighted series.",
+    RefusalCode.OTHER_ANATOMY: "The study's own words name another part of the body. "
+    "If it shows a knee, correct the description and send it again.",
     RefusalCode.OUTRANKED: "Another series of the same plane suits the models better. Nothing needs to be done.",
     RefusalCode.OWN_RESULT: "A result of this software, not a source. Nothing needs to be done.",
     RefusalCode.NO_GEOMETRY: "Image position, orientation or pixel spacing is missing. "
@@ -83,6 +87,8 @@ ADVICE: dict[RefusalCode, str] = {
     "Send the series again from the scanner.",
     RefusalCode.TOO_FEW_SLICES: "The series has too few slices to be a volume. Send the complete series.",
     RefusalCode.NO_SIGNAL: "The images are constant or empty. Check the acquisition and send the study again.",
+    RefusalCode.NO_KNEE_SEEN: "The segmentation sees no knee joint in the images. "
+    "If they show one, it has to be read without this software.",
     RefusalCode.TOO_LARGE: "The study is larger than this service accepts. Send only the knee MR series.",
     RefusalCode.INVALID_IDENTITY: "The UID of a study, series or instance is missing or malformed. "
     "Correct the study in the PACS and send it again.",

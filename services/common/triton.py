@@ -85,9 +85,9 @@ class TritonClient:
             }
         return self._parameters[contract.name]
 
-    def model_digests(self) -> dict[str, str]:
-        """sha256 of each model's ONNX file by model name."""
-        return {contract.name: self.parameters(contract)["onnx_sha256"] for contract in MODELS}
+    def model_parameters(self) -> dict[str, dict[str, str]]:
+        """The free parameters by model name: digest of the ONNX file, precision, thresholds."""
+        return {contract.name: self.parameters(contract) for contract in MODELS}
 
     def infer(self, contract: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one model on one study's arrays, without the batch dimension on either side.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import LABELS, Finding, Laterality, Location, Structure
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT
 from services.common.transforms import joint_region, to_source_grid
@@ -17,6 +18,7 @@ from services.preprocessing.stacking import Sources, as_side, stack_planes
 
 FloatArray = NDArray[np.float32]
 Segmented = tuple[dict[Plane, NDArray[np.uint8]], dict[Plane, FloatArray]]
+_INSIDE_JOINT = tuple(range(Structure.MEDIAL_TIBIAL_CARTILAGE, Structure.PCL + 1))
 _ENOUGH_VOXELS = 500  # of a bone on the model's grid; fewer are noise
 
 
@@ -39,9 +41,10 @@ def read_knee(triton: TritonClient, sources: Sources, *, settle_side: bool) -> R
     """Run the models on the planes at hand.
 
     Where nobody says which knee it is and ``settle_side`` allows it, the segmentation does: the fibula lies outside.
-    Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID``.
+    Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` or ``NO_KNEE_SEEN``.
     """
     model_labels, confidence = _segment(triton, sources)
+    _require_knee(triton, sources, model_labels)
     if sources.laterality is Laterality.UNKNOWN and settle_side:
         sources, model_labels, confidence = _settled(triton, sources, (model_labels, confidence))
     classified = _classify(triton, sources, model_labels)
@@ -64,6 +67,17 @@ def _segment(triton: TritonClient, sources: Sources) -> Segmented:
         )
     labels = {plane: answer["labels"] for plane, answer in zip(planes, answers, strict=True)}
     return labels, {plane: answer["confidence"] for plane, answer in zip(planes, answers, strict=True)}
+
+
+def _require_knee(triton: TritonClient, sources: Sources, labels: dict[Plane, NDArray[np.uint8]]) -> None:
+    """A head has bright and dark regions that pass for bones, but nothing between them that passes for a joint.
+
+    How many voxels of a slice are the least belongs to the model, so it travels in its Triton configuration.
+    """
+    least = float(triton.parameters(KNEE_SEGMENTATION).get("joint_voxels_per_slice", 0))
+    voxels = sum(int(np.isin(each, _INSIDE_JOINT).sum()) for each in labels.values())
+    if voxels < least * sum(int(each.grid.slice_mask.sum()) for each in sources.inputs.values()):
+        raise StudyRefused(RefusalCode.NO_KNEE_SEEN)
 
 
 def _settled(triton: TritonClient, sources: Sources, segmented: Segmented) -> tuple[Sources, *Segmented]:

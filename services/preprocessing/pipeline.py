@@ -102,13 +102,13 @@ def describe(settings: PreprocessingSettings) -> pb.PipelineDescription:
         if not triton.ready():
             message = "Triton is not ready"
             raise ServiceUnavailable(message)
-        return description(triton.model_digests())
+        return description(triton.model_parameters())
 
 
-def description(model_digests: dict[str, str]) -> pb.PipelineDescription:
-    """The digest covers everything that can change a result: models, software and preprocessing parameters."""
+def description(models: dict[str, dict[str, str]]) -> pb.PipelineDescription:
+    """The digest covers everything that can change a result: models, their parameters, software and preprocessing."""
     parameters = {
-        "models": model_digests,
+        "models": models,
         "software": SOFTWARE_VERSION,
         "result_format": RESULT_FORMAT,
         "field_of_view_mm": FIELD_OF_VIEW_MM,
@@ -116,9 +116,12 @@ def description(model_digests: dict[str, str]) -> pb.PipelineDescription:
         "rules": load_rules(PIPELINE).text,
     }
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-    return pb.PipelineDescription(
-        pipeline=PIPELINE, version=SOFTWARE_VERSION, digest=digest, model_digests=model_digests
-    )
+    digests = {name: parameters["onnx_sha256"] for name, parameters in models.items()}
+    return pb.PipelineDescription(pipeline=PIPELINE, version=SOFTWARE_VERSION, digest=digest, model_digests=digests)
+
+
+# an object on every head and spine of a hospital would be litter; the status says why
+_WITHOUT_OBJECT = frozenset({RefusalCode.MODEL_OUTPUT_INVALID, RefusalCode.OTHER_ANATOMY})
 
 
 @dataclass
@@ -138,7 +141,7 @@ class _Run:
         try:
             return self._findings(files)
         except StudyRefused as refusal:
-            if refusal.code == RefusalCode.MODEL_OUTPUT_INVALID:
+            if refusal.code in _WITHOUT_OBJECT:
                 raise
             return self._no_result(files.instances[0], refusal.code)
 
@@ -197,7 +200,7 @@ class _Run:
             self.notes.append(f"side {settled} from {side.source or 'segmentation'}, no tag names it")
 
     def _provenance(self) -> Provenance:
-        about = description(self.triton.model_digests())
+        about = description(self.triton.model_parameters())
         return Provenance(
             input_digest=self.job.input_digest,
             pipeline=about.pipeline,

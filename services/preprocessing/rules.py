@@ -24,6 +24,17 @@ class AttributeRule:
 
 
 @dataclass(frozen=True)
+class AnatomyRules:
+    """``fewest`` of the groups of attributes name another part of the body (``others``), and none names ours."""
+
+    code: RefusalCode
+    fewest: int
+    attributes: tuple[tuple[str, ...], ...]
+    ours: Patterns
+    others: Patterns
+
+
+@dataclass(frozen=True)
 class RejectRules:
     """What keeps a stack out before its geometry is looked at."""
 
@@ -32,6 +43,7 @@ class RejectRules:
     derived_value: str
     derived_code: RefusalCode
     acquired: frozenset[str]
+    anatomy: AnatomyRules
     localizer_slices: int
 
 
@@ -128,10 +140,21 @@ def _reject(data: dict[str, Any]) -> RejectRules:
         derived_value=derived["value"],
         derived_code=RefusalCode(derived["code"]),
         acquired=frozenset(derived["unless"]),
+        anatomy=_anatomy(data.pop("anatomy")),
         localizer_slices=data.pop("localizer")["slices"],
     )
     _none_left(data)
     return rules
+
+
+def _anatomy(data: dict[str, Any]) -> AnatomyRules:
+    return AnatomyRules(
+        code=RefusalCode(data.pop("code")),
+        attributes=tuple(tuple(group) for group in data.pop("attributes")),
+        ours=_patterns(data.pop("ours")),
+        others=_patterns(data.pop("others")),
+        **data,
+    )
 
 
 def _description(data: dict[str, Any]) -> DescriptionRules:

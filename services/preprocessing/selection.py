@@ -17,7 +17,7 @@ from services.common.uids import is_result_uid
 from services.common.volume import PLANES, Plane, nearest_plane, slice_normal
 from services.preprocessing.geometry import affine_of
 from services.preprocessing.physics import Physics, Weighting, physics_of
-from services.preprocessing.rules import Rules, ScoreRules
+from services.preprocessing.rules import AnatomyRules, Rules, ScoreRules
 from services.preprocessing.stacks import sorted_stack, split
 
 NO_SOURCE = frozenset({RefusalCode.NOT_MR, RefusalCode.OWN_RESULT})  # what is no MR image of the scanner's at all
@@ -27,6 +27,7 @@ _ANOTHER_ORIENTATION = 0.94  # cosine of 20 degrees between the normals of two s
 
 # the most telling reason first, for a study in which no stack is usable
 _TELLING = (
+    RefusalCode.OTHER_ANATOMY,
     RefusalCode.NO_GEOMETRY,
     RefusalCode.MIXED_FRAME_OF_REFERENCE,
     RefusalCode.UNEVEN_SLICES,
@@ -140,6 +141,8 @@ def _judge(group: Sequence[Frame], rules: Rules) -> Candidate:
 
 def _ruled_out(frame: Frame, rules: Rules) -> RefusalCode | None:
     """The code of the first rule of the pipeline file that keeps the stack out."""
+    if _shows_another_part(frame, rules.reject.anatomy):
+        return rules.reject.anatomy.code
     types = frame.values("ImageType")
     for value in types:
         if value in rules.reject.image_type:
@@ -151,6 +154,13 @@ def _ruled_out(frame: Frame, rules: Rules) -> RefusalCode | None:
             return rule.code
     spoken = set(frame.values("PhotometricInterpretation"))
     return rules.reject.derived_code if spoken and not spoken & _GREYSCALE else None
+
+
+def _shows_another_part(frame: Frame, rules: AnatomyRules) -> bool:
+    groups = [" ".join(word for keyword in group for word in frame.values(keyword)) for group in rules.attributes]
+    if any(pattern.search(words) for words in groups for pattern in rules.ours):
+        return False
+    return sum(any(pattern.search(words) for pattern in rules.others) for words in groups) >= rules.fewest
 
 
 def _without_broken_series(candidates: Sequence[Candidate], rules: Rules) -> list[Candidate]:

@@ -63,7 +63,7 @@ def test_values_make_the_round_trip_and_a_dead_backend_is_noticed(tmp_path):
     with real_triton(MODEL_REPOSITORY, tmp_path / "log") as (target, process):
         assert until(lambda: triton_ready(target)), (tmp_path / "log").read_text()[-3000:]
         with TritonClient(target, timeout_seconds=30) as triton:
-            assert set(triton.model_digests()) == {contract.name for contract in MODELS}
+            assert set(triton.model_parameters()) == {contract.name for contract in MODELS}
             answers_like_onnxruntime(triton)
             assert triton_alive(target, process.pid)
             # one of two processes of a model that the liveness probe does not call

@@ -25,6 +25,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     fibula_at_column: int | None = None  # where the segmentation sees a fibula beside a tibia, in coronal volumes
     broken: str = ""  # model whose outputs are cut short
     delay_seconds: float = 0.0
+    joint_voxels_per_slice: str = "0"
 
     def ModelReady(self, request, context):  # noqa: N802, ARG002
         """Always."""
@@ -36,6 +37,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer.config.name = request.name
         answer.config.parameters["onnx_sha256"].string_value = "a" * 64
         answer.config.parameters["thresholds"].string_value = ",".join(["0.5"] * len(LABELS))
+        answer.config.parameters["joint_voxels_per_slice"].string_value = self.joint_voxels_per_slice
         return answer
 
     def ModelInfer(self, request, context):  # noqa: N802, ARG002

@@ -129,6 +129,24 @@ def test_a_study_without_a_usable_series_is_refused_by_its_most_telling_reason(a
     assert select(series(Plane.SAGITTAL, **attributes)).refusal == code
 
 
+@pytest.mark.parametrize(
+    ("attributes", "read"),
+    [
+        ({"BodyPartExamined": "BRAIN", "StudyDescription": "MRI Brain"}, False),
+        ({"BodyPartExamined": "SPINE", "ProtocolName": "t2_lumbar_sag"}, False),
+        ({"BodyPartExamined": "BRAIN"}, True),
+        ({"BodyPartExamined": "HEAD", "StudyDescription": "MR Brain", "SeriesDescription": "PD FS knee"}, True),
+        ({"BodyPartExamined": "EXTREMITY", "StudyDescription": "MSK"}, True),
+        ({"StudyDescription": "Reha Kopf, Schaedel", "ReceiveCoilName": "32ch Head", "BodyPartExamined": "KNEE"}, True),
+    ],
+)
+def test_another_part_of_the_body_is_believed_where_two_places_say_so_and_none_says_knee(attributes, read):
+    """BodyPartExamined alone is often what the patient before had."""
+    plain = {"BodyPartExamined": None, "SeriesDescription": "sag pd", "ProtocolName": "sag pd"}
+    selection = select(study(**{**plain, **attributes}))
+    assert selection.refusal == (None if read else RefusalCode.OTHER_ANATOMY)
+
+
 def test_a_dixon_water_image_is_read_and_counts_as_fat_suppressed():
     """The scanner calls it derived, yet it is what it acquired."""
     water = series(Plane.AXIAL, ImageType=["DERIVED", "PRIMARY", "DIXON", "WATER"], ScanOptions=None)

@@ -14,6 +14,7 @@ from services.common.finding import LABELS
 from services.common.pb import analysis_pb2 as pb
 from services.common.uids import result_uid
 from services.common.volume import Plane
+from services.preprocessing.pipeline import description
 from tests.fakes.triton_server import FakeTriton, fake_triton
 from tests.preprocessing.live_service import DIGEST, SECONDS, analyze, files_of, objects_of, requests, run, service
 from tests.studies import STUDY, series, study
@@ -77,6 +78,29 @@ def test_a_study_that_cannot_be_read_gets_a_coded_no_result_report(tmp_path, ins
     assert responses[-1].summary.refusal_code == code
     report, manifest = objects_of(responses).values()
     assert (report.SeriesDescription, manifest.SeriesDescription) == ("Articula no result", "Articula manifest")
+
+
+def test_a_study_of_another_part_of_the_body_gets_a_code_and_no_object(tmp_path):
+    """A hospital's heads and spines stay as they are; the status says why nothing came."""
+    head = study(BodyPartExamined="HEAD", StudyDescription="MR Brain without contrast")
+    responses = run(tmp_path, requests(files_of(head)))
+    assert (responses[-1].rejection.code, responses[-1].rejection.retry_after_seconds) == ("OTHER_ANATOMY", 0)
+    assert not objects_of(responses)
+
+
+def test_images_without_a_joint_in_them_get_a_coded_no_result_report(tmp_path):
+    """Whatever a study calls itself: the segmentation has to see cartilage, menisci or cruciates."""
+    triton = FakeTriton(joint_voxels_per_slice="40")
+    responses = run(tmp_path, requests(files_of(study())), triton)
+    assert responses[-1].summary.refusal_code == RefusalCode.NO_KNEE_SEEN
+    assert "knee_classification" not in triton.requests
+
+
+def test_the_pipelines_digest_covers_the_models_parameters():
+    """Another threshold or precision is another analysis: its results supersede the old ones."""
+    models = {"knee_segmentation": {"onnx_sha256": "a", "precision": "f32"}}
+    changed = {"knee_segmentation": {"onnx_sha256": "a", "precision": "bf16"}}
+    assert description(models).digest != description(changed).digest
 
 
 def test_one_damaged_file_does_not_spoil_the_study(tmp_path):
