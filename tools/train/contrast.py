@@ -33,6 +33,8 @@ def structure_greys(rng: np.random.Generator, *, spread: float) -> Picture:
     """A grey offset for each label (32,); bones mostly alike, cartilages mostly alike, background none."""
     offset = rng.normal(0, spread, TISSUE_COUNT).astype(np.float32)
     offset[0] = 0.0
+    # fluid is the brightest or the darkest there is, never the grey of what surrounds it
+    offset[Structure.EFFUSION] = rng.choice([-1, 1]) * rng.uniform(1, 3) * spread
     for group in (BONES, CARTILAGES):
         if rng.random() < 0.85:
             offset[list(group)] = offset[group[0]] + rng.normal(0, 0.03, len(group)).astype(np.float32)

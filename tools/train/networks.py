@@ -85,7 +85,7 @@ class SegmentationNetwork(nn.Module):
         shape = (-1, SLICES, STRUCTURE_COUNT)
         count = chosen.sum(dim=(2, 3)).reshape(shape).sum(dim=1)
         total = (probability * chosen).sum(dim=(2, 3)).reshape(shape).sum(dim=1)
-        return labels.to(torch.uint8).reshape(-1, SLICES, ROWS, COLUMNS), total / count.clamp(min=1.0)
+        return labels.reshape(-1, SLICES, ROWS, COLUMNS).to(torch.uint8), total / count.clamp(min=1.0)
 
 
 def grid_position() -> Tensor:
@@ -209,4 +209,4 @@ class CamNetwork(nn.Module):
         small = (maps * weight[..., None, None]).reshape(-1, PLANE_COUNT * SLICES, CLASS_MAP_ROWS, CLASS_MAP_COLUMNS)
         large = functional.interpolate(small, size=(ROWS, COLUMNS), mode="bilinear", align_corners=False)
         scaled = large * (255.0 / large.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12))
-        return torch.round(scaled).to(torch.uint8).reshape(-1, PLANE_COUNT, SLICES, ROWS, COLUMNS)
+        return torch.round(scaled).reshape(-1, PLANE_COUNT, SLICES, ROWS, COLUMNS).to(torch.uint8)
