@@ -18,6 +18,7 @@ from services.common.tensors import (
     STRUCTURE_COUNT,
     ModelContract,
 )
+from tools.pin_models import set_parameter
 from tools.stack.triton_server import MODEL_REPOSITORY
 
 _TYPES = {"UINT8": TensorProto.UINT8, "FP16": TensorProto.FLOAT16, "FP32": TensorProto.FLOAT}
@@ -31,6 +32,7 @@ def build_repository(folder: Path) -> Path:
     _replace(folder, KNEE_CLASSIFICATION, _classification())
     for config in folder.glob("*/config.pbtxt"):
         config.write_text(re.sub(r"count: \d+", "count: 1", config.read_text()))
+    set_parameter(folder / KNEE_SEGMENTATION.name / "config.pbtxt", "joint_voxels_per_slice", "0")
     return folder
 
 
@@ -38,10 +40,7 @@ def _replace(folder: Path, contract: ModelContract, graph: onnx.GraphProto) -> N
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9)
     data = model.SerializeToString()
     (folder / contract.name / "1" / "model.onnx").write_bytes(data)
-    config = folder / contract.name / "config.pbtxt"
-    digest = hashlib.sha256(data).hexdigest()
-    text = re.sub(r'("onnx_sha256" value \{ string_value: ")[0-9a-f]{64}', rf"\g<1>{digest}", config.read_text())
-    config.write_text(text)
+    set_parameter(folder / contract.name / "config.pbtxt", "onnx_sha256", hashlib.sha256(data).hexdigest())
 
 
 def _segmentation() -> onnx.GraphProto:

@@ -88,7 +88,7 @@ def test_nothing_of_the_patient_is_printed(tmp_path):
         ("vendors/non_isotropic", "DERIVED_IMAGE", {201: ("axial", "T1", 4, None)}),
         (
             "vendors/canon",
-            "UNSUITABLE_SEQUENCE",
+            "OTHER_ANATOMY",
             {5000: ("axial", "T2", 40, None), 10000: ("sagittal", "T2", 6, None)},
         ),
     ],
