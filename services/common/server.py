@@ -8,9 +8,11 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 
+from services.common.tls import server_credentials
 from services.common.wire import CHANNEL_OPTIONS
 
 _SERVER_OPTIONS = (
@@ -27,10 +29,15 @@ def new_server() -> grpc.aio.Server:
 
 
 @asynccontextmanager
-async def serving(server: grpc.aio.Server, listen: str, *, drain_seconds: float) -> AsyncIterator[str]:
+async def serving(
+    server: grpc.aio.Server, listen: str, *, drain_seconds: float, tls_folder: Path | None = None
+) -> AsyncIterator[str]:
     """Serve while the body runs; yields the address bound, with the port that was picked for port 0."""
     host = listen.rpartition(":")[0]
-    port = server.add_insecure_port(listen)
+    if tls_folder:
+        port = server.add_secure_port(listen, server_credentials(tls_folder))
+    else:
+        port = server.add_insecure_port(listen)
     await server.start()
     try:
         yield f"{host}:{port}"

@@ -1,5 +1,7 @@
 """The base of every service's settings: environment variables that start with ``ARTICULA_``."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,4 +15,8 @@ class ServiceSettings(BaseSettings):
     log_key: str = Field(
         default="articula",
         description="Secret that keys the hashes standing for UIDs in logs. Give each installation its own.",
+    )
+    tls_folder: Path | None = Field(
+        default=None,
+        description="Folder with tls.crt, tls.key and ca.crt: all gRPC is then mutual TLS. None: no TLS.",
     )

@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
 from services.common.tensors import MODELS, ModelContract, TensorSpec
+from services.common.tls import client_credentials
 
 _MESSAGE_BYTES = 128 * 1024 * 1024
 _RETRY_BUFFER_BYTES = 64 * 1024 * 1024
@@ -48,8 +50,9 @@ Array = NDArray[Any]
 class TritonClient:
     """A connection to one or many Triton servers behind one name; a context manager. Safe to use from threads."""
 
-    def __init__(self, target: str, *, timeout_seconds: float) -> None:
-        self._client = triton_grpc.InferenceServerClient(target, channel_args=_CHANNEL_ARGUMENTS)
+    def __init__(self, target: str, *, timeout_seconds: float, tls_folder: Path | None = None) -> None:
+        credentials = client_credentials(tls_folder) if tls_folder else None
+        self._client = triton_grpc.InferenceServerClient(target, creds=credentials, channel_args=_CHANNEL_ARGUMENTS)
         self._timeout_seconds = timeout_seconds
         self._parameters: dict[str, dict[str, str]] = {}
         self.deadline = math.inf  # of the study in work, on the monotonic clock; no call may outlast it

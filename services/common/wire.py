@@ -1,11 +1,13 @@
 """What both ends of the ``Analyze`` stream share: channel options, chunk size, and values to messages."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 
 from services.common.finding import Finding
 from services.common.pb import analysis_pb2 as pb
+from services.common.tls import client_credentials
 
 CHUNK_BYTES = 1024 * 1024  # measured: 256 KiB to 1 MiB are equally fast on loopback; 1 MiB has the fewest messages
 _MESSAGE_BYTES = 4 * CHUNK_BYTES
@@ -18,8 +20,10 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
+def open_channel(target: str, *, tls_folder: Path | None = None) -> grpc.aio.Channel:
     """Open a channel to the analysis service at ``host:port``. Calls on it must set a deadline."""
+    if tls_folder:
+        return grpc.aio.secure_channel(target, client_credentials(tls_folder), options=CHANNEL_OPTIONS)
     return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
 
 

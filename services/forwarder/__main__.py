@@ -23,7 +23,10 @@ from services.viewer.feedback import Feedback
 async def forward(settings: ForwarderSettings) -> None:
     """Sweep until a signal, or until the plugin's end of standard input closes."""
     ledger = Ledger(settings.ledger)
-    async with Archive(settings) as archive, open_channel(settings.analysis) as channel:
+    async with (
+        Archive(settings) as archive,
+        open_channel(settings.analysis, tls_folder=settings.tls_folder) as channel,
+    ):
         stub = AnalysisStub(channel)  # type: ignore[no-untyped-call]
         dispatcher = Dispatcher(settings, archive, stub, ledger)
         sweep = Sweep(settings, archive, dispatcher, Inputs(archive, stub, ledger))

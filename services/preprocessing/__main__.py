@@ -22,8 +22,10 @@ async def serve(settings: PreprocessingSettings) -> None:
     server = new_server()
     add_AnalysisServicer_to_server(AnalysisServicer(settings, pool), server)  # type: ignore[no-untyped-call]
     try:
-        async with serving(server, settings.listen, drain_seconds=settings.drain_seconds) as address:
-            log.info("listening", address=address, workers=settings.workers)
+        async with serving(
+            server, settings.listen, drain_seconds=settings.drain_seconds, tls_folder=settings.tls_folder
+        ) as address:
+            log.info("listening", address=address, workers=settings.workers, tls=settings.tls_folder is not None)
             await until_stopped()
             log.info("draining", seconds=settings.drain_seconds)
     finally:

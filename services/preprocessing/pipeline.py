@@ -78,7 +78,7 @@ class Pipeline:
     """The knee pipeline with its connection to Triton; a context manager."""
 
     def __init__(self, settings: PreprocessingSettings) -> None:
-        self._triton = TritonClient(settings.triton, timeout_seconds=settings.infer_seconds)
+        self._triton = _connect(settings)
 
     def __enter__(self) -> Self:
         return self
@@ -98,11 +98,15 @@ class Pipeline:
 
 def describe(settings: PreprocessingSettings) -> pb.PipelineDescription:
     """Name, version and digests of the pipeline; raises ``ServiceUnavailable`` while Triton is not ready."""
-    with TritonClient(settings.triton, timeout_seconds=settings.infer_seconds) as triton:
+    with _connect(settings) as triton:
         if not triton.ready():
             message = "Triton is not ready"
             raise ServiceUnavailable(message)
         return description(triton.model_parameters())
+
+
+def _connect(settings: PreprocessingSettings) -> TritonClient:
+    return TritonClient(settings.triton, timeout_seconds=settings.infer_seconds, tls_folder=settings.tls_folder)
 
 
 def description(models: dict[str, dict[str, str]]) -> pb.PipelineDescription:

@@ -80,12 +80,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @contextmanager
-def fake_triton(servicer: FakeTriton) -> Iterator[str]:
+def fake_triton(servicer: FakeTriton, *, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
     """Serve the fake; yields its address."""
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(8), options=options)
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     server.start()
     try:
         yield f"127.0.0.1:{port}"
