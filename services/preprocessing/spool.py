@@ -21,7 +21,7 @@ class Spool:
         self._folder = folder
         self._places: set[Path] = set()
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)  # a mounted volume is emptied but stays
 
     @contextmanager
     def place_for(self, header: pb.StudyHeader) -> Iterator["Intake"]:
