@@ -6,7 +6,7 @@ attribute is looked up from the most specific place to the least (frame, shared,
 enhanced object gave to old attributes are tried in the same step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -149,7 +149,7 @@ def frames_of(instance: pydicom.Dataset) -> list[Frame]:
 
     Raises ``StudyRefused``: ``TOO_LARGE``, or ``NO_GEOMETRY`` where a multi-frame object does not describe its frames.
     """
-    each_frame = instance.get("PerFrameFunctionalGroupsSequence") or []
+    each_frame = _items(instance, "PerFrameFunctionalGroupsSequence")
     count = int(number(instance, "NumberOfFrames") or 0) if "NumberOfFrames" in instance else 1
     if count == 1 and not each_frame:
         return [Frame(instance)]
@@ -157,8 +157,14 @@ def frames_of(instance: pydicom.Dataset) -> list[Frame]:
         raise StudyRefused(RefusalCode.TOO_LARGE)
     if count < 1 or len(each_frame) != count:
         raise StudyRefused(RefusalCode.NO_GEOMETRY)
-    shared = tuple(_groups(next(iter(instance.get("SharedFunctionalGroupsSequence") or []), None)))
+    shared = tuple(_groups(next(iter(_items(instance, "SharedFunctionalGroupsSequence")), None)))
     return [Frame(instance, index, (*_groups(item), *shared)) for index, item in enumerate(each_frame)]
+
+
+def _items(instance: pydicom.Dataset, keyword: str) -> Sequence[pydicom.Dataset]:
+    """Items of a sequence; none where the element is missing, or says that it is something else."""
+    value = instance.get(keyword)
+    return value if isinstance(value, pydicom.Sequence) else ()
 
 
 def _private_number(instance: pydicom.Dataset, creator: str, tag: int) -> float | None:

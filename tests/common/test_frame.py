@@ -2,6 +2,8 @@
 
 import pydicom
 import pytest
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.frame import MAX_FRAMES, frames_of
@@ -46,6 +48,15 @@ def test_what_a_frame_says_of_itself_wins_over_what_is_shared():
     instance.PerFrameFunctionalGroupsSequence[2].MREchoSequence = [own]
     frames = frames_of(instance)
     assert [frame.number("EchoTime") for frame in frames[:4]] == [35, 35, 99, 35]
+
+
+def test_a_sequence_that_says_it_is_a_number_is_no_sequence():
+    """A damaged value representation makes pydicom return a number where items should be."""
+    instance = enhanced(series(Plane.AXIAL))
+    tag = tag_for_keyword("PerFrameFunctionalGroupsSequence")
+    instance[tag] = DataElement(tag, "US", 7)
+    with pytest.raises(StudyRefused, match="NO_GEOMETRY"):
+        frames_of(instance)
 
 
 @pytest.mark.parametrize(
