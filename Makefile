@@ -6,10 +6,10 @@ SEED ?= 1
 TRAINING := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 OMP_WAIT_POLICY=passive nice -n 19 $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz bench up down check models clean
+.PHONY: help demo test faults fuzz bench up down check models secrets drill cluster-check clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: install ## Send a knee study through the whole system and show its result (DICOM=<folder> for your own)
 	@$(PYTHON) -m tools.demo $(if $(DICOM),--dicom "$(DICOM)")
@@ -48,6 +48,15 @@ models: install ## Train the models on synthetic knees and export them (hours; r
 	@$(TRAINING) -m tools.train.segmentation
 	@$(TRAINING) -m tools.train.classification
 	@$(PYTHON) -m tools.train.export
+
+secrets: install ## Make the passwords and certificates that compose.yaml mounts
+	@$(PYTHON) -m tools.secrets
+
+drill: install ## Lose a whole machine on purpose, restore it, and count the results
+	@$(PYTHON) -m tools.drill
+
+cluster-check: install ## Install the chart on your cluster and see that it keeps its promises (ARGS="--values ... --user ...")
+	@$(PYTHON) -m tools.cluster_check $(ARGS)
 
 clean: ## Stop everything and remove build/ and .venv/
 	-@test -x $(PYTHON) && $(PYTHON) -m tools.stack down

@@ -9,7 +9,7 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
 COPY tools/install/triton.lock.txt /opt/articula/triton.lock.txt
-COPY model_repository/image/place_stub.sh /opt/articula/place_stub.sh
+COPY model_repository/place_stub.sh /opt/articula/place_stub.sh
 RUN python3.11 -m venv /opt/articula/venv \
     && /opt/articula/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
         --only-binary :all: --no-deps --require-hashes -r /opt/articula/triton.lock.txt \
@@ -24,7 +24,7 @@ COPY model_repository/knee_segmentation /opt/articula/model_repository/knee_segm
 COPY model_repository/knee_classification /opt/articula/model_repository/knee_classification
 COPY model_repository/knee_cam /opt/articula/model_repository/knee_cam
 COPY model_repository/openvino_model.py /opt/articula/model_repository/openvino_model.py
-COPY model_repository/image/serve.sh model_repository/image/probe.py /opt/articula/
+COPY model_repository/serve.sh model_repository/probe.py /opt/articula/
 WORKDIR /opt/articula
 # the backend takes its packages from the bin folder that comes first on PATH, and needs the shared libpython
 ENV PATH=/opt/articula/venv/bin:/usr/local/bin:/usr/bin:/bin \

@@ -9,7 +9,7 @@ ARG TRITON_IMAGE=nvidia/tritonserver:24.10-py3
 FROM ${TRITON_IMAGE}
 LABEL org.opencontainers.image.title="Articula Triton for GPU" \
     org.opencontainers.image.description="Research use only, not for diagnosis."
-COPY model_repository/image/serve.sh model_repository/image/probe.py /opt/articula/
+COPY model_repository/serve.sh model_repository/probe.py /opt/articula/
 WORKDIR /opt/articula
 ENV ARTICULA_TRITON_HOME=/opt/tritonserver \
     ARTICULA_MODELS=/models \

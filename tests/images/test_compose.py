@@ -28,7 +28,7 @@ def dockerfile(name):
 def variables_read_by(name) -> set[str]:
     """The variables that a container's own program looks at."""
     if name == "triton":
-        return set(re.findall(r"ARTICULA_[A-Z_]+", (ROOT / "model_repository/image/serve.sh").read_text()))
+        return set(re.findall(r"ARTICULA_[A-Z_]+", (ROOT / "model_repository/serve.sh").read_text()))
     settings = {"preprocessing": PreprocessingSettings, "orthanc": ForwarderSettings}[name]
     return {f"ARTICULA_{field.upper()}" for field in settings.model_fields}
 

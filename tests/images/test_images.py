@@ -71,7 +71,7 @@ def test_triton_for_cpu_infers_rightly_in_its_image(tmp_path, secrets):
     """All three models load from the image; the probe's one inference comes back with the right values."""
     image = Builder(tmp_path / "build", ROOT / "model_repository/cpu.Dockerfile").build()
     log, http_port = tmp_path / "log", _free_port()
-    environment = {"ARTICULA_TLS_FOLDER": "/run/tls"}
+    environment = {"ARTICULA_TLS_FOLDER": "/run/tls", "ARTICULA_EXIT_SECONDS": "1"}
     ports = [f"--http-port={http_port}", f"--grpc-port={_free_port()}", f"--metrics-port={_free_port()}"]
     binds = {secrets / "tls/triton": "/run/tls"}
     with image.running(log, environment=environment, binds=binds, arguments=ports) as process:
