@@ -14,7 +14,9 @@ RUN python3.11 -m venv /opt/articula/venv \
     && /opt/articula/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
         --only-binary :all: --no-deps --require-hashes -r /opt/articula/triton.lock.txt \
     && /opt/articula/venv/bin/python -m pip uninstall --quiet --yes pip setuptools \
-    && sh /opt/articula/place_stub.sh /opt/articula/venv/lib/python3.11/site-packages/pytriton/tritonserver 3.11
+    && sh /opt/articula/place_stub.sh /opt/articula/venv/lib/python3.11/site-packages/pytriton/tritonserver 3.11 \
+    && rm /opt/articula/venv/lib/python3.11/site-packages/openvino/libs/libopenvino_intel_gpu_plugin.so \
+        /opt/articula/venv/lib/python3.11/site-packages/openvino/libs/libopenvino_intel_npu_plugin.so
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Articula Triton for CPU" \

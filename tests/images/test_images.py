@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from services.common.tls import server_credentials
 from tests.fakes.triton_server import FakeTriton, fake_triton
 from tests.images.dockerfile import ROOT
+from tests.images.elf import missing
 from tests.images.image import Builder, Image
 from tools.secrets.__main__ import make_secrets, orthanc_secrets
 from tools.stack.plan import _free_port
@@ -22,6 +24,12 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="overlay mounts need root"),
     pytest.mark.timeout(600),
 ]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Builds an image by the path of its Dockerfile, once for all tests of this file."""
+    return cache(lambda path: Builder(tmp_path_factory.mktemp("build"), ROOT / path).build())
 
 
 @pytest.fixture
@@ -45,9 +53,9 @@ def owned(folder):
     return folder
 
 
-def test_preprocessing_answers_its_probe_over_mutual_tls(tmp_path, secrets):
+def test_preprocessing_answers_its_probe_over_mutual_tls(built, tmp_path, secrets):
     """Pip step, copied files, entry point, health check; a Triton without networks is behind it."""
-    image = Builder(tmp_path / "build", ROOT / "services/preprocessing/Dockerfile").build()
+    image = built("services/preprocessing/Dockerfile")
     spool, log = owned(tmp_path / "spool"), tmp_path / "log"
     credentials = server_credentials(secrets / "tls/triton")
     with fake_triton(FakeTriton(), credentials=credentials) as target:
@@ -67,9 +75,9 @@ def test_preprocessing_answers_its_probe_over_mutual_tls(tmp_path, secrets):
 
 
 @pytest.mark.triton
-def test_triton_for_cpu_infers_rightly_in_its_image(tmp_path, secrets):
+def test_triton_for_cpu_infers_rightly_in_its_image(built, tmp_path, secrets):
     """All three models load from the image; the probe's one inference comes back with the right values."""
-    image = Builder(tmp_path / "build", ROOT / "model_repository/cpu.Dockerfile").build()
+    image = built("model_repository/cpu.Dockerfile")
     log, http_port = tmp_path / "log", _free_port()
     environment = {"ARTICULA_TLS_FOLDER": "/run/tls", "ARTICULA_EXIT_SECONDS": "1"}
     ports = [f"--http-port={http_port}", f"--grpc-port={_free_port()}", f"--metrics-port={_free_port()}"]
@@ -83,9 +91,9 @@ def test_triton_for_cpu_infers_rightly_in_its_image(tmp_path, secrets):
 
 @pytest.mark.orthanc
 @pytest.mark.skipif(not shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no Orthanc")
-def test_orthanc_runs_the_plugin_and_its_forwarder_in_its_image(tmp_path, secrets):
+def test_orthanc_runs_the_plugin_and_its_forwarder_in_its_image(built, tmp_path, secrets):
     """The configuration in the image, the secrets over it, the forwarder in its own environment."""
-    image = Builder(tmp_path / "build", ROOT / "services/orthanc_plugin/Dockerfile").build()
+    image = built("services/orthanc_plugin/Dockerfile")
     log, data, port = tmp_path / "log", owned(tmp_path / "orthanc"), _free_port()
     configuration = configuration_folder(image, tmp_path / "configuration", port)
     environment = {"ARTICULA_TLS_FOLDER": "/run/tls"}
@@ -100,6 +108,15 @@ def test_orthanc_runs_the_plugin_and_its_forwarder_in_its_image(tmp_path, secret
         ohif = httpx.get(f"http://127.0.0.1:{port}/ohif/viewer", auth=("reader", "reader-password"), trust_env=False)
         assert ohif.is_success
     assert list((data / "index").iterdir()), "the archive is on the volume"
+
+
+@pytest.mark.parametrize("path", ["services/preprocessing/Dockerfile", "model_repository/cpu.Dockerfile"])
+def test_a_slim_base_has_every_library_that_the_packages_ask_for(built, path):
+    """This machine has many libraries that an image has not; python:slim brings Python's own and the C and C++ ones."""
+    image = built(path)
+    slim = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libresolv.so.2", "libz.so.1"}
+    slim |= {"ld-linux-x86-64.so.2", "libgcc_s.so.1", "libstdc++.so.6", "libpython3.11.so.1.0"}
+    assert missing(image.root / "opt/articula") - slim == set()
 
 
 def configuration_folder(image, folder, port):
