@@ -49,8 +49,10 @@ models: install ## Train the models on synthetic knees and export them (hours; r
 	@$(TRAINING) -m tools.train.classification
 	@$(PYTHON) -m tools.train.export
 
-secrets: install ## Make the passwords and certificates that compose.yaml mounts
-	@$(PYTHON) -m tools.secrets
+secrets: ## Make the passwords and certificates that compose.yaml mounts
+	@test -x build/secrets-venv/bin/python || python3 -m venv build/secrets-venv
+	@build/secrets-venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/install/secrets.lock.txt
+	@build/secrets-venv/bin/python -m tools.secrets
 
 drill: install ## Lose a whole machine on purpose, restore it, and count the results
 	@$(PYTHON) -m tools.drill
