@@ -65,3 +65,4 @@ environment() { # folder, lock file
 environment .venv tools/install/articula.lock.txt
 environment build/triton-venv tools/install/triton.lock.txt
 tools/install/frontend.sh
+tools/install/helm.sh

@@ -1,0 +1,107 @@
+{{/*
+All PromQL of the chart: the autoscalers, the recording rules, the alerts and the dashboards take it from here, so that
+they can't disagree. Metric names of our services occur nowhere else in the chart.
+*/}}
+
+{{/* Matchers of one pool's pods: (list root pool) */}}
+{{- define "articula.promql.pool" -}}
+{{- $root := index . 0 -}}
+namespace="{{ $root.Release.Namespace }}",pod=~"{{ include "articula.name" $root }}-triton-{{ (index . 1).name }}-.+"
+{{- end }}
+
+{{/* Matchers of all pods of a component: (list root component) */}}
+{{- define "articula.promql.component" -}}
+{{- $root := index . 0 -}}
+namespace="{{ $root.Release.Namespace }}",pod=~"{{ include "articula.name" $root }}-{{ index . 1 }}-.+"
+{{- end }}
+
+{{/*
+Servers' worth of work a pool does: seconds of compute a second, over all its pods, by what one pod can run at once.
+Triton counts a batch's compute time once a request, so each model's time is corrected by executions a request. All
+three compute parts count, because some backends book the work under "output". Counters move when a request ends.
+*/}}
+{{- define "articula.promql.busy" -}}
+{{- $pods := include "articula.promql.pool" . -}}
+sum(
+  (rate(nv_inference_compute_input_duration_us{ {{- $pods -}} }[2m])
+  + rate(nv_inference_compute_infer_duration_us{ {{- $pods -}} }[2m])
+  + rate(nv_inference_compute_output_duration_us{ {{- $pods -}} }[2m])) / 1e6
+  * rate(nv_inference_exec_count{ {{- $pods -}} }[2m])
+  / (rate(nv_inference_request_success{ {{- $pods -}} }[2m]) > 0)
+  or nv_inference_pending_request_count{ {{- $pods -}} } * 0
+) / {{ (index . 1).concurrency }}
+{{- if eq (int (index . 1).min) 0 }}
+or vector(0) # a pool that may be empty has nobody who reports
+{{- end }}
+{{- end }}
+
+{{/* Requests that wait inside a pool's servers, and the pool's share of those that wait in the callers. */}}
+{{- define "articula.promql.backlog" -}}
+{{- $root := index . 0 -}}{{- $pool := index . 1 -}}
+{{- $all := 0 -}}
+{{- range (include "articula.pools" $root | fromJson).pools -}}{{- $all = add $all .max -}}{{- end -}}
+(sum(nv_inference_pending_request_count{ {{- include "articula.promql.pool" . -}} }) or vector(0))
++ sum(articula_triton_waiting_requests{ {{- include "articula.promql.component" (list $root "preprocessing") -}} }) * {{ $pool.max }} / {{ $all }}
+{{- end }}
+
+{{/* Studies that the preprocessing pods have in hand. */}}
+{{- define "articula.promql.inFlight" -}}
+sum(articula_studies_in_work{ {{- include "articula.promql.component" (list . "preprocessing") -}} })
+{{- end }}
+
+{{/* Pods of a component that are ready: (list root prefix) */}}
+{{- define "articula.promql.ready" -}}
+sum(kube_pod_status_ready{condition="true",{{ include "articula.promql.component" . }}})
+{{- end }}
+
+{{- define "articula.promql.studies" -}}
+articula_studies_total{ {{- include "articula.promql.component" (list . "preprocessing") -}} }
+{{- end }}
+
+{{/* Share of studies that came back without an answer, over a window: (list root window) */}}
+{{- define "articula.promql.failedShare" -}}
+{{- $pods := include "articula.promql.component" (list (index . 0) "preprocessing") -}}
+sum(rate(articula_studies_total{outcome=~"failed|unavailable",{{ $pods }}}[{{ index . 1 }}]))
+/ (sum(rate(articula_studies_total{ {{- $pods -}} }[{{ index . 1 }}])) > 0)
+{{- end }}
+
+{{/* Share of studies whose result took longer than the objective of a minute: (list root window) */}}
+{{- define "articula.promql.lateShare" -}}
+{{- $root := index . 0 -}}{{- $all := printf "namespace=\"%s\"" $root.Release.Namespace -}}
+1 - sum(rate(articula_study_seconds_bucket{le="60.0",{{ $all }}}[{{ index . 1 }}]))
+/ (sum(rate(articula_study_seconds_count{ {{- $all -}} }[{{ index . 1 }}])) > 0)
+{{- end }}
+
+{{/* Quantile of a duration of our services: (list root quantile metric labels) */}}
+{{- define "articula.promql.quantile" -}}
+{{- $root := index . 0 -}}
+histogram_quantile({{ index . 1 }}, sum by ({{ index . 3 }}) (rate({{ index . 2 }}_bucket{namespace="{{ $root.Release.Namespace }}"}[5m])))
+{{- end }}
+
+{{- define "articula.promql.oldest" -}}
+max(articula_oldest_unfinished_study_seconds{namespace="{{ .Release.Namespace }}"})
+{{- end }}
+
+{{- define "articula.promql.waitingStudies" -}}
+sum by (priority) (articula_backlog_studies{namespace="{{ .Release.Namespace }}"})
+{{- end }}
+
+{{/* Requests that one execution carries, by model. */}}
+{{- define "articula.promql.batch" -}}
+{{- $pods := include "articula.promql.component" (list . "triton") -}}
+sum by (model) (rate(nv_inference_request_success{ {{- $pods -}} }[5m]))
+/ (sum by (model) (rate(nv_inference_exec_count{ {{- $pods -}} }[5m])) > 0)
+{{- end }}
+
+{{- define "articula.promql.modelFailures" -}}
+sum by (model, reason) (rate(nv_inference_request_failure{ {{- include "articula.promql.component" (list . "triton") -}} }[5m]))
+{{- end }}
+
+{{/* Requests that a pod's models finished a second. */}}
+{{- define "articula.promql.completions" -}}
+sum by (pod) (rate(nv_inference_request_success{ {{- include "articula.promql.component" (list . "triton") -}} }[5m]))
+{{- end }}
+
+{{- define "articula.promql.pendingByPod" -}}
+sum by (pod) (nv_inference_pending_request_count{ {{- include "articula.promql.component" (list . "triton") -}} })
+{{- end }}
