@@ -47,6 +47,7 @@ class RefusalCode(StrEnum):
     INVALID_IDENTITY = "INVALID_IDENTITY"
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
     CONFLICTING_DUPLICATE = "CONFLICTING_DUPLICATE"
+    PROCESSING_ERROR = "PROCESSING_ERROR"
     PROCESSING_CRASHED = "PROCESSING_CRASHED"
     PROCESSING_TIMEOUT = "PROCESSING_TIMEOUT"
     MODEL_OUTPUT_INVALID = "MODEL_OUTPUT_INVALID"
@@ -96,6 +97,8 @@ ADVICE: dict[RefusalCode, str] = {
     "Correct the study in the PACS and send it again.",
     RefusalCode.CONFLICTING_DUPLICATE: "Two different images carry one SOP Instance UID. "
     "Find out which is right and send the study again.",
+    RefusalCode.PROCESSING_ERROR: "This study met a defect of the software. An engineer should look at the logs; "
+    "it is tried again after an update, or on request.",
     RefusalCode.PROCESSING_CRASHED: "Processing this study ended abnormally. An engineer should replay it.",
     RefusalCode.PROCESSING_TIMEOUT: "Processing this study took longer than allowed. An engineer should replay it.",
     RefusalCode.MODEL_OUTPUT_INVALID: "A model answered with values outside its contract. "
@@ -103,10 +106,17 @@ ADVICE: dict[RefusalCode, str] = {
 }
 
 
-# these say something about one run, not about the bytes: trying again may help
-TRANSIENT = frozenset(
-    {RefusalCode.PROCESSING_CRASHED, RefusalCode.PROCESSING_TIMEOUT, RefusalCode.MODEL_OUTPUT_INVALID}
+# these say something about this software, not about the study
+DEFECTS = frozenset(
+    {
+        RefusalCode.PROCESSING_ERROR,
+        RefusalCode.PROCESSING_CRASHED,
+        RefusalCode.PROCESSING_TIMEOUT,
+        RefusalCode.MODEL_OUTPUT_INVALID,
+    }
 )
+# and these about one run of it: a worker may have died of its machine, so trying again may help
+TRANSIENT = DEFECTS - {RefusalCode.PROCESSING_ERROR}
 
 
 class ArticulaError(Exception):

@@ -15,6 +15,7 @@ import structlog
 
 from services.common.errors import (
     ADVICE,
+    DEFECTS,
     TRANSIENT,
     ArticulaError,
     RefusalCode,
@@ -231,5 +232,5 @@ def _brief(summary: pb.Summary) -> list[dict[str, Any]]:
 
 def _refused(code: RefusalCode, digest: str, attempts: int) -> StudyStatus:
     """A verdict on the bytes is a missing result; one on repeated runs is a failure that an engineer should see."""
-    state = StudyState.FAILED if code in TRANSIENT else StudyState.NO_RESULT
+    state = StudyState.FAILED if code in DEFECTS else StudyState.NO_RESULT
     return StudyStatus(state, digest, code=code, advice=ADVICE[code], attempts=attempts)

@@ -161,7 +161,7 @@ def _outcome(pipeline: Pipeline, job: Job, connection: Connection) -> Analysis |
         where = traceback.extract_tb(error.__traceback__)[-1]
         # neither the text nor the traceback's values: both may quote the study
         log.critical("unexpected error", error=type(error).__name__, where=f"{where.filename}:{where.lineno}")
-        return StudyRefused(RefusalCode.PROCESSING_CRASHED)
+        return StudyRefused(RefusalCode.PROCESSING_ERROR)
 
 
 def _unwrap(answer: object) -> Analysis:

@@ -49,6 +49,14 @@ def test_the_state_says_that_a_study_is_tried_again(site):
     site.run(body)
 
 
+def test_a_defect_that_the_same_bytes_would_meet_again_is_not_retried(site):
+    """Failed at once, and loud; a retry would only cost what the first attempt did."""
+    site.service.answers = ["PROCESSING_ERROR"] * 3
+    site.run(receive_and_settle)
+    assert (last(site.orthanc).state, last(site.orthanc).code) == (StudyState.FAILED, "PROCESSING_ERROR")
+    assert len(site.service.headers) == 1
+
+
 @pytest.mark.parametrize("trouble", ["crash", "no_manifest", "foreign_manifest", "PROCESSING_CRASHED"])
 def test_a_study_that_breaks_the_service_is_set_aside_after_three_attempts(site, trouble):
     """Failed with a code that asks for an engineer; nothing of it is stored; a restart does not begin anew."""

@@ -5,8 +5,9 @@ import signal
 
 import pytest
 
+from services.common.errors import TRANSIENT, RefusalCode
 from services.common.volume import Plane
-from services.preprocessing.worker import _bound_cpu
+from services.preprocessing.worker import _bound_cpu, _outcome
 from tests.preprocessing.test_service import files_of, requests, run
 from tests.studies import series
 
@@ -35,3 +36,17 @@ def test_what_a_parser_warns_of_is_not_logged(tmp_path, capfd):
     output = capfd.readouterr()
     assert "study answered" in output.out + output.err
     assert "CANARY" not in output.out + output.err
+
+
+@pytest.mark.parametrize("defect", [ZeroDivisionError("19450607"), MemoryError(), RecursionError()])
+def test_an_unforeseen_exception_is_a_code_that_nobody_retries(defect, capfd):
+    """The same bytes would meet it again; its text, which may quote the study, stays out of the log."""
+
+    class Defective:
+        def analyze(self, job, on_stage):
+            raise defect
+
+    outcome = _outcome(Defective(), None, None)
+    assert outcome.code == RefusalCode.PROCESSING_ERROR
+    assert outcome.code not in TRANSIENT
+    assert "19450607" not in "".join(capfd.readouterr())
