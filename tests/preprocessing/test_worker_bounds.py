@@ -43,7 +43,7 @@ def test_an_unforeseen_exception_is_a_code_that_nobody_retries(defect, capfd):
     """The same bytes would meet it again; its text, which may quote the study, stays out of the log."""
 
     class Defective:
-        def analyze(self, job, on_stage):
+        def analyze(self, job, on_stage):  # noqa: ARG002 - the signature of the real one
             raise defect
 
     outcome = _outcome(Defective(), None, None)
