@@ -5,20 +5,29 @@ import os
 import shutil
 import subprocess
 import time
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from services.common.tls import server_credentials
-from tests.fakes.triton_server import FakeTriton, fake_triton
+from services.common.errors import ServiceUnavailable
+from services.common.status import StudyState
+from services.common.tensors import KNEE_CLASSIFICATION
+from services.common.triton import TritonClient
 from tests.images.dockerfile import ROOT
 from tests.images.elf import missing
 from tests.images.image import Builder, Image
+from tools.demo.orthanc import Orthanc
+from tools.demo.send import study_of
+from tools.drill.results import result_sets, wait_final
+from tools.phantom.study import write_study
 from tools.secrets.__main__ import make_secrets, orthanc_secrets
 from tools.stack.plan import _free_port
+from tools.stack.state import StackState
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="overlay mounts need root"),
@@ -30,12 +39,6 @@ pytestmark = [
 def built(tmp_path_factory):
     """Builds an image by the path of its Dockerfile, once for all tests of this file."""
     return cache(lambda path: Builder(tmp_path_factory.mktemp("build"), ROOT / path).build())
-
-
-@pytest.fixture
-def secrets(tmp_path):
-    make_secrets(tmp_path / "secrets", days=1)
-    return tmp_path / "secrets"
 
 
 def until_healthy(image: Image, process, log, environment, extra=(), seconds=90) -> None:
@@ -53,61 +56,80 @@ def owned(folder):
     return folder
 
 
-def test_preprocessing_answers_its_probe_over_mutual_tls(built, tmp_path, secrets):
-    """Pip step, copied files, entry point, health check; a Triton without networks is behind it."""
-    image = built("services/preprocessing/Dockerfile")
-    spool, log = owned(tmp_path / "spool"), tmp_path / "log"
-    credentials = server_credentials(secrets / "tls/triton")
-    with fake_triton(FakeTriton(), credentials=credentials) as target:
-        environment = {
-            "ARTICULA_LISTEN": f"127.0.0.1:{_free_port()}",
-            "ARTICULA_METRICS_PORT": str(_free_port()),
-            "ARTICULA_TRITON": target,
-            "ARTICULA_TLS_FOLDER": "/run/tls",
-        }
-        binds = {spool: "/srv/spool", secrets / "tls/preprocessing": "/run/tls"}
-        with image.running(log, environment=environment, binds=binds) as process:
-            until_healthy(image, process, log, environment)
-            assert uid_of(process) == 10001
-            metrics = httpx.get(f"http://127.0.0.1:{environment['ARTICULA_METRICS_PORT']}/metrics", trust_env=False)
-            assert metrics.is_success
-    assert process.returncode == 0, "SIGTERM ends it in order"
-
-
-@pytest.mark.triton
-def test_triton_for_cpu_infers_rightly_in_its_image(built, tmp_path, secrets):
-    """All three models load from the image; the probe's one inference comes back with the right values."""
-    image = built("model_repository/cpu.Dockerfile")
-    log, http_port = tmp_path / "log", _free_port()
+@contextmanager
+def triton_running(image, folder) -> Iterator[tuple[subprocess.Popen[bytes], str, Callable[[], bool]]]:
+    """Triton's container once it is healthy, its address, and its health check."""
+    log, grpc_port, http_port = folder / "triton.log", _free_port(), _free_port()
     environment = {"ARTICULA_TLS_FOLDER": "/run/tls", "ARTICULA_EXIT_SECONDS": "1"}
-    ports = [f"--http-port={http_port}", f"--grpc-port={_free_port()}", f"--metrics-port={_free_port()}"]
-    binds = {secrets / "tls/triton": "/run/tls"}
+    ports = [f"--http-port={http_port}", f"--grpc-port={grpc_port}", f"--metrics-port={_free_port()}"]
+    binds = {folder / "secrets/tls/triton": "/run/tls"}
     with image.running(log, environment=environment, binds=binds, arguments=ports) as process:
         until_healthy(image, process, log, environment, [str(http_port)])
-        assert uid_of(process) == 10001
-        kill_backends(process.pid)
-        assert not image.healthy(process, log, environment, [str(http_port)]), "a dead backend process is seen"
+        healthy = partial(image.healthy, process, log, environment, [str(http_port)])
+        yield process, f"127.0.0.1:{grpc_port}", healthy
 
 
-@pytest.mark.orthanc
-@pytest.mark.skipif(not shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no Orthanc")
-def test_orthanc_runs_the_plugin_and_its_forwarder_in_its_image(built, tmp_path, secrets):
-    """The configuration in the image, the secrets over it, the forwarder in its own environment."""
-    image = built("services/orthanc_plugin/Dockerfile")
-    log, data, port = tmp_path / "log", owned(tmp_path / "orthanc"), _free_port()
-    configuration = configuration_folder(image, tmp_path / "configuration", port)
+@contextmanager
+def preprocessing_running(image, folder, triton) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
+    """The service's container once it is healthy, its address, and that of its metrics."""
+    log, port, metrics_port = folder / "preprocessing.log", _free_port(), _free_port()
+    environment = {
+        "ARTICULA_LISTEN": f"127.0.0.1:{port}",
+        "ARTICULA_METRICS_PORT": str(metrics_port),
+        "ARTICULA_TRITON": triton,
+        "ARTICULA_TLS_FOLDER": "/run/tls",
+    }
+    binds = {owned(folder / "spool"): "/srv/spool", folder / "secrets/tls/preprocessing": "/run/tls"}
+    with image.running(log, environment=environment, binds=binds) as process:
+        until_healthy(image, process, log, environment)
+        yield process, f"127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics"
+
+
+@contextmanager
+def orthanc_running(image, folder, analysis) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Orthanc's container once the forwarder runs, and its URL."""
+    log, port = folder / "orthanc.log", _free_port()
     environment = {"ARTICULA_TLS_FOLDER": "/run/tls"}
     binds = {
-        data: "/srv/orthanc",
-        configuration: "/opt/articula/orthanc",
-        secrets / "tls/orthanc": "/run/tls",
+        owned(folder / "archive"): "/srv/orthanc",
+        configuration_folder(image, folder / "configuration", port, analysis): "/opt/articula/orthanc",
+        folder / "secrets/tls/orthanc": "/run/tls",
     }
     with image.running(log, environment=environment, binds=binds) as process:
         until_healthy(image, process, log, environment)
-        assert uid_of(process) == 10001
-        ohif = httpx.get(f"http://127.0.0.1:{port}/ohif/viewer", auth=("reader", "reader-password"), trust_env=False)
-        assert ohif.is_success
-    assert list((data / "index").iterdir()), "the archive is on the volume"
+        yield process, f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(not shutil.which("Orthanc", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no Orthanc")
+def test_the_images_read_a_knee_together_over_mutual_tls(built, tmp_path):
+    """Built from their Dockerfiles alone: a knee in, one result set out, and a dead backend is seen by the probe."""
+    make_secrets(tmp_path / "secrets", days=1)
+    with (
+        triton_running(built("model_repository/cpu.Dockerfile"), tmp_path) as (triton, models, triton_healthy),
+        preprocessing_running(built("services/preprocessing/Dockerfile"), tmp_path, models) as (
+            service,
+            analysis,
+            metrics,
+        ),
+        orthanc_running(built("services/orthanc_plugin/Dockerfile"), tmp_path, analysis) as (archive, url),
+    ):
+        assert {uid_of(each) for each in (triton, service, archive)} == {10001}
+        rest = Orthanc(StackState(0, url, 0, "", "reader", "reader-password", "", ""))
+        write_study(tmp_path / "study", 11, ["ACL"], matrix=160)
+        for path in sorted((tmp_path / "study").rglob("*.dcm")):
+            rest.store(path.read_bytes())
+        study = study_of(tmp_path / "study")
+        assert wait_final(rest, [study], seconds=120) == {study: StudyState.DONE}
+        assert len(result_sets(rest)[study].manifests) == 1
+        assert rest.content("/ohif/viewer")
+        assert httpx.get(metrics, trust_env=False).is_success
+        with TritonClient(models, timeout_seconds=2) as stranger, pytest.raises(ServiceUnavailable):
+            stranger.parameters(KNEE_CLASSIFICATION)
+        kill_backends(triton.pid)
+        assert not triton_healthy()
+    assert service.returncode == 0, "SIGTERM ends it in order"
+    assert list((tmp_path / "archive/index").iterdir()), "the archive is on the volume"
 
 
 @pytest.mark.parametrize("path", ["services/preprocessing/Dockerfile", "model_repository/cpu.Dockerfile"])
@@ -119,14 +141,14 @@ def test_a_slim_base_has_every_library_that_the_packages_ask_for(built, path):
     assert missing(image.root / "opt/articula") - slim == set()
 
 
-def configuration_folder(image, folder, port):
+def configuration_folder(image, folder, port, analysis):
     """The image's configuration with the secrets beside it, on free ports."""
     shutil.copytree(image.root / "opt/articula/orthanc", folder)
     base = json.loads((folder / "orthanc.json").read_text())
     (folder / "orthanc.json").write_text(json.dumps(base | {"HttpPort": port, "DicomPort": _free_port()}))
     passwords = {"reader": "reader-password", "articula": "forwarder-password"}
     private = orthanc_secrets(passwords, log_key="key")
-    private["Articula"] |= {"OrthancUrl": f"http://127.0.0.1:{port}", "Analysis": "127.0.0.1:1"}
+    private["Articula"] |= {"OrthancUrl": f"http://127.0.0.1:{port}", "Analysis": analysis, "QuietSeconds": 1}
     (folder / "secrets.json").write_text(json.dumps(private))
     return folder
 
