@@ -18,6 +18,7 @@ _ENTER = """
 set -eu
 mount -t overlay overlay -o "$OPTIONS" "$MERGED"
 mount --rbind /dev "$MERGED/dev"
+mount -t tmpfs -o mode=1777,size=512m tmpfs "$MERGED/dev/shm"
 mount -t proc proc "$MERGED/proc"
 for hidden in $HIDDEN; do if [ -d "$MERGED$hidden" ]; then mount -t tmpfs tmpfs "$MERGED$hidden"; fi; done
 mount -t tmpfs -o mode=1777 tmpfs "$MERGED/tmp"
