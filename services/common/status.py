@@ -21,6 +21,11 @@ class StudyState(StrEnum):
     NO_RESULT = "no_result"
     FAILED = "failed"
 
+    @property
+    def final(self) -> bool:
+        """Whether nothing more is done about it, as long as the study stays as it is."""
+        return self in {StudyState.DONE, StudyState.NO_RESULT, StudyState.FAILED}
+
 
 @dataclass(frozen=True)
 class StudyStatus:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
+from services.common.metrics import TRITON_BATCH, TRITON_REJECTIONS, TRITON_SECONDS, TRITON_WAITING
 from services.common.tensors import MODELS, ModelContract, TensorSpec
 from services.common.tls import client_credentials
 
@@ -43,6 +44,18 @@ _CHANNEL_ARGUMENTS = [
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
 ]
+
+_BATCH = 1  # members of a request: a study's volumes travel as requests of their own, Triton's batcher merges them
+_REASONS = {
+    "StatusCode.UNAVAILABLE": "unavailable",
+    "StatusCode.NOT_FOUND": "model_not_found",
+    "StatusCode.DEADLINE_EXCEEDED": "deadline",
+    "StatusCode.CANCELLED": "cancelled",
+    "StatusCode.RESOURCE_EXHAUSTED": "too_large",
+    "StatusCode.INVALID_ARGUMENT": "invalid",
+    "StatusCode.INTERNAL": "backend",
+}
+REASONS = ("queue_full", "no_time", *_REASONS.values(), "other")
 
 Array = NDArray[Any]
 
@@ -98,14 +111,19 @@ class TritonClient:
         Raises ``ValueError`` for inputs against the contract, ``ServiceUnavailable`` where Triton can't answer now, and
         ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` for an answer against the contract.
         """
+        tensors = [_tensor(spec, inputs[spec.name]) for spec in contract.inputs]
+        seconds = self._seconds()
+        TRITON_BATCH.labels(contract.name).observe(_BATCH)
         try:
-            answer = self._client.infer(
-                contract.name,
-                [_tensor(spec, inputs[spec.name]) for spec in contract.inputs],
-                outputs=[triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs],
-                client_timeout=self._seconds(),
-            )
+            with TRITON_WAITING.track_inprogress(), TRITON_SECONDS.labels(contract.name).time():
+                answer = self._client.infer(
+                    contract.name,
+                    tensors,
+                    outputs=[triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs],
+                    client_timeout=seconds,
+                )
         except InferenceServerException as error:
+            TRITON_REJECTIONS.labels(_reason(error)).inc()
             raise _unavailable(error) from error
         return {spec.name: _checked(spec, answer) for spec in contract.outputs}
 
@@ -113,6 +131,7 @@ class TritonClient:
         """Time for the next call; raises ``ServiceUnavailable`` where the study has none left."""
         seconds = min(self._timeout_seconds, self.deadline - time.monotonic())
         if seconds <= 0:
+            TRITON_REJECTIONS.labels("no_time").inc()
             message = "no time is left for this study"
             raise ServiceUnavailable(message)
         return seconds
@@ -122,7 +141,7 @@ def _tensor(spec: TensorSpec, array: Array) -> triton_grpc.InferInput:
     if array.shape != spec.shape or array.dtype != triton_to_np_dtype(spec.data_type):
         message = f"{spec.name} must be {spec.data_type} {spec.shape}, is {array.dtype} {array.shape}"
         raise ValueError(message)
-    tensor = triton_grpc.InferInput(spec.name, [1, *spec.shape], spec.data_type)
+    tensor = triton_grpc.InferInput(spec.name, [_BATCH, *spec.shape], spec.data_type)
     tensor.set_data_from_numpy(np.ascontiguousarray(array)[None])
     return tensor
 
@@ -138,6 +157,13 @@ def _checked(spec: TensorSpec, answer: triton_grpc.InferResult) -> Array:
         raise StudyRefused(RefusalCode.MODEL_OUTPUT_INVALID)
     result: Array = array[0]
     return result
+
+
+def _reason(error: InferenceServerException) -> str:
+    """One of ``REASONS``; a full queue has the status of a dead server, and Triton itself counts it nowhere."""
+    if "maximum queue size" in str(error.message() or "").lower():
+        return "queue_full"
+    return _REASONS.get(str(error.status()), "other")
 
 
 def _unavailable(error: InferenceServerException) -> ServiceUnavailable:

@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from services.common.metrics import serve_metrics
 from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.server import until_stopped
 from services.common.telemetry import configure_logging
@@ -15,6 +16,7 @@ from services.forwarder.desk import Desk
 from services.forwarder.dispatch import Dispatcher
 from services.forwarder.inputs import Inputs
 from services.forwarder.ledger import Ledger
+from services.forwarder.metrics import backlog_shown
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.sweep import Sweep
 from services.viewer.feedback import Feedback
@@ -23,6 +25,7 @@ from services.viewer.feedback import Feedback
 async def forward(settings: ForwarderSettings) -> None:
     """Sweep until a signal, or until the plugin's end of standard input closes."""
     ledger = Ledger(settings.ledger)
+    serve_metrics(settings.metrics_host, settings.metrics_port)
     async with (
         Archive(settings) as archive,
         open_channel(settings.analysis, tls_folder=settings.tls_folder) as channel,
@@ -38,7 +41,8 @@ async def forward(settings: ForwarderSettings) -> None:
             stops.append(asyncio.create_task(_lifeline(sweep)))
         structlog.get_logger().info("forwarding", lifeline=settings.lifeline)
         try:
-            done, _ = await asyncio.wait(stops, return_when=asyncio.FIRST_COMPLETED)
+            with backlog_shown(ledger.board.unfinished):
+                done, _ = await asyncio.wait(stops, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:

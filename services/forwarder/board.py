@@ -25,7 +25,10 @@ _SCHEMA = """
         findings TEXT NOT NULL DEFAULT '[]'
     ) WITHOUT ROWID
 """
+# a table of its own, because the board of an older version has no such column
+_UNFINISHED = "CREATE TABLE IF NOT EXISTS unfinished (study_id TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID"
 _ROWS = 500  # the newest; older ones are found in the archive's own pages
+_PRIORITY = "routine"  # of every study: the archive does not say which one is urgent
 _WAITING = StudyStatus(StudyState.WAITING)
 
 
@@ -35,7 +38,9 @@ class Board:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._database.execute(_SCHEMA)
+        self._database.execute(_UNFINISHED)
         self._known = {str(row[0]) for row in self._database.execute("SELECT study_id FROM board")}
+        self._unfinished: dict[str, float] = dict(self._database.execute("SELECT study_id, since FROM unfinished"))
         self._started = time.time_ns()
         self._changes = 0
 
@@ -55,7 +60,8 @@ class Board:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (study_id, each.study_date, each.description, now, now, _WAITING.to_json()),
             )
-        self._drop(self._known - present.keys())
+            self._begin(study_id, now)
+        self._drop((self._known | self._unfinished.keys()) - present.keys())
         self._known = set(present)
 
     def note(self, study_id: str, status: StudyStatus) -> None:
@@ -65,6 +71,19 @@ class Board:
             "UPDATE board SET status = ?, changed_at = ? WHERE study_id = ? AND status != ?",
             (written, time.time(), study_id, written),
         )
+        if status.state.final:
+            self.finish(study_id)
+        else:
+            self._begin(study_id, time.time())
+
+    def finish(self, study_id: str) -> None:
+        """Nothing is left to do about a study as it is now."""
+        if self._unfinished.pop(study_id, None) is not None:
+            self._database.execute("DELETE FROM unfinished WHERE study_id = ?", (study_id,))
+
+    def unfinished(self) -> list[tuple[str, float]]:
+        """Priority and since when it is known, in seconds since 1970, of every unfinished study; from any thread."""
+        return [(_PRIORITY, since) for since in self._unfinished.copy().values()]
 
     def findings(self, study_id: str, findings: list[dict[str, Any]]) -> None:
         """Keep what was found, the most probable first."""
@@ -89,7 +108,7 @@ class Board:
                 "description": description,
                 "seen_at": seen_at,
                 "changed_at": changed_at,
-                "priority": "routine",
+                "priority": _PRIORITY,
                 "status": json.loads(status),
                 "findings": json.loads(findings),
             }
@@ -100,9 +119,15 @@ class Board:
         """How many studies the archive holds."""
         return len(self._known)
 
+    def _begin(self, study_id: str, now: float) -> None:
+        if study_id not in self._unfinished:
+            self._unfinished[study_id] = now
+            self._database.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?)", (study_id, now))
+
     def _drop(self, study_ids: Collection[str]) -> None:
         for study_id in study_ids:
             self._write("DELETE FROM board WHERE study_id = ?", (study_id,))
+            self.finish(study_id)
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         self._changes += self._database.execute(statement, values).rowcount

@@ -32,6 +32,7 @@ from services.forwarder.archive import Archive
 from services.forwarder.board import Board
 from services.forwarder.eligibility import StoredInstance, StoredStudy
 from services.forwarder.ledger import Ledger
+from services.forwarder.metrics import STUDY_SECONDS
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.store import Unchanged, store_result_set
 
@@ -49,6 +50,7 @@ class Work:
     instances: tuple[StoredInstance, ...]
     input_digest: str
     pipeline: str
+    last_slice: float  # when its last file was first seen, on the monotonic clock
 
     @property
     def header(self) -> pb.StudyHeader:
@@ -173,6 +175,7 @@ class Dispatcher:
         self._ledger.finish(work.study.study_id, work.input_digest, status)
         self.board.findings(work.study.study_id, _brief(summary))
         await self._archive.show(work.study.study_id, status)
+        STUDY_SECONDS.observe(time.monotonic() - work.last_slice)
 
     async def retry(self, study_id: str) -> None:
         """Make a study that ended without findings due again; raises ``ServiceUnavailable`` with the wish kept.

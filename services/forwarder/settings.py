@@ -25,4 +25,6 @@ class ForwarderSettings(ServiceSettings):
     rest_seconds: float = Field(default=30.0, description="Deadline of one REST call.")
     parallel_studies: int = Field(default=2, ge=1, description="Studies streamed at once.")
     max_attempts: int = Field(default=3, ge=1, description="Attempts that may end badly before a study is set aside.")
+    metrics_port: int = Field(default=0, description="Port of the Prometheus metrics; 0 serves none.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address the metrics are served on.")
     lifeline: bool = Field(default=False, description="Stop when standard input closes, as the plugin's child does.")

@@ -21,6 +21,10 @@ class Steadiness:
         self._since[study_id] = (value, since)
         return now - since
 
+    def since(self, study_id: str) -> float:
+        """When the study got its present value, on the monotonic clock; the study must have been seen."""
+        return self._since[study_id][1]
+
     def keep_only(self, study_ids: Collection[str]) -> None:
         """Forget all other studies."""
         self._since = {key: value for key, value in self._since.items() if key in study_ids}

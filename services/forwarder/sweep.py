@@ -27,7 +27,6 @@ from services.forwarder.steadiness import Steadiness
 
 log = structlog.get_logger()
 
-_FINAL = frozenset({StudyState.DONE, StudyState.NO_RESULT, StudyState.FAILED})
 _WAITING = StudyStatus(StudyState.WAITING)
 _NOT_MR = StudyStatus(StudyState.NO_RESULT, code=RefusalCode.NOT_MR, advice=ADVICE[RefusalCode.NOT_MR])
 _UNREACHABLE = StudyStatus(
@@ -89,8 +88,10 @@ class Sweep:
                 continue
             with structlog.contextvars.bound_contextvars():
                 bind_study(study.study_instance_uid, self._settings.log_key)
-                if await self._look_safely(study) and version_seconds >= _VERSION_SECONDS:
-                    self._settled[study.study_id] = study.version
+                if await self._look_safely(study):
+                    self._dispatcher.board.finish(study.study_id)
+                    if version_seconds >= _VERSION_SECONDS:
+                        self._settled[study.study_id] = study.version
 
     async def _retry(self) -> None:
         """Fulfil what people asked for; a wish that can't be fulfilled now is kept for the next sweep."""
@@ -141,7 +142,7 @@ class Sweep:
         self, study: StoredStudy, eligible: list[StoredInstance], *, shown: StudyStatus | None, quiet: bool
     ) -> bool:
         # a final status may be about these very files: after a restart nothing is quiet yet, and everything is done
-        final = shown is not None and shown.state in _FINAL
+        final = shown is not None and shown.state.final
         if not quiet and not final:
             await self._show(study, _WAITING, shown)
             return False
@@ -155,7 +156,8 @@ class Sweep:
             await self._show(study, ended, shown)
             return True
         if quiet:
-            work = Work(study, tuple(eligible), digest, pipeline.pipeline)
+            since = self._files.since(study.study_id)
+            work = Work(study, tuple(eligible), digest, pipeline.pipeline, since)
             self._dispatcher.start(work, unchanged=partial(self._inputs.unchanged, study.study_id, digest, pipeline))
         else:
             await self._show(study, _WAITING, shown)
@@ -170,7 +172,7 @@ class Sweep:
             return self._dispatcher.verdict(study.study_id, digest)
         if known := self._dispatcher.outcome(study.study_id, digest):
             return known
-        about_this = shown is not None and shown.state in _FINAL and shown.input_digest == digest
+        about_this = shown is not None and shown.state.final and shown.input_digest == digest
         return shown if about_this else StudyStatus(StudyState.DONE, digest)
 
     async def _pipeline(self) -> pb.PipelineDescription | None:

@@ -21,6 +21,7 @@ class PluginSettings:
     quiet_seconds: float = 5.0  # a study starts when nothing arrived for so long
     sweep_seconds: float = 5.0  # pause between two sweeps
     pages_socket: str = ""  # Unix socket between the plugin's pages and the forwarder; beside the ledger unless given
+    metrics_port: int = 0  # port of the forwarder's Prometheus metrics on loopback; 0 serves none
     ohif: str = ""  # folder of the OHIF viewer, '' where it is not installed
     log_key: str = "articula"  # keys the hashes that stand for UIDs in logs
 
@@ -55,6 +56,7 @@ class PluginSettings:
             "ARTICULA_PAGES_SOCKET": self.desk,
             "ARTICULA_QUIET_SECONDS": str(self.quiet_seconds),
             "ARTICULA_SWEEP_SECONDS": str(self.sweep_seconds),
+            "ARTICULA_METRICS_PORT": str(self.metrics_port),
             "ARTICULA_LOG_KEY": self.log_key,
             "ARTICULA_LIFELINE": "true",
         }

@@ -3,8 +3,8 @@
 import asyncio
 
 import structlog
-from prometheus_client import start_http_server
 
+from services.common.metrics import serve_metrics
 from services.common.pb.analysis_pb2_grpc import add_AnalysisServicer_to_server
 from services.common.server import new_server, serving, until_stopped
 from services.common.telemetry import configure_logging
@@ -16,8 +16,7 @@ from services.preprocessing.worker import WorkerPool
 async def serve(settings: PreprocessingSettings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     log = structlog.get_logger()
-    if settings.metrics_port:
-        start_http_server(settings.metrics_port, settings.metrics_host)
+    serve_metrics(settings.metrics_host, settings.metrics_port)
     pool = WorkerPool(settings)
     server = new_server()
     add_AnalysisServicer_to_server(AnalysisServicer(settings, pool), server)  # type: ignore[no-untyped-call]

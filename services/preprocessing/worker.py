@@ -11,16 +11,19 @@ import logging
 import math
 import multiprocessing
 import resource
+import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import structlog
 
 from services.common.errors import ArticulaError, RefusalCode, StudyRefused
+from services.common.metrics import collect_from, counted_in, forget_gauges_of
 from services.common.telemetry import bind_study, configure_logging
 from services.preprocessing.pipeline import Analysis, Job, Pipeline
 from services.preprocessing.settings import PreprocessingSettings
@@ -41,10 +44,12 @@ class _Progress:
 class Worker:
     """One process and this side's end of its pipe."""
 
-    def __init__(self, settings: PreprocessingSettings) -> None:
+    def __init__(self, settings: PreprocessingSettings, counts: Path) -> None:
+        self._counts = counts
         self._connection, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=serve_jobs, args=(theirs, settings), daemon=True)
-        self._process.start()
+        with counted_in(counts):
+            self._process.start()
         theirs.close()
 
     @property
@@ -76,6 +81,8 @@ class Worker:
         """End the process at once; a blocked ``run`` then raises."""
         self._process.kill()
         self._process.join()
+        if self._process.pid is not None:
+            forget_gauges_of(self._process.pid, self._counts)
         with contextlib.suppress(OSError):
             self._connection.close()
 
@@ -87,6 +94,9 @@ class WorkerPool:
         self._settings = settings
         self._turns: Turns[Worker] = Turns()
         self._workers: set[Worker] = set()
+        self._open = contextlib.ExitStack()
+        self._counts = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="articula-metrics-")))
+        self._open.enter_context(collect_from(self._counts))
         for _ in range(settings.workers):
             self._add()
 
@@ -112,9 +122,10 @@ class WorkerPool:
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
+        self._open.close()
 
     def _add(self) -> None:
-        worker = Worker(self._settings)
+        worker = Worker(self._settings, self._counts)
         self._workers.add(worker)
         self._turns.give(worker)
 

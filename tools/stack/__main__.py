@@ -62,7 +62,7 @@ def links(state: StackState) -> Table:
     table.add_row("Orthanc", f"{state.orthanc_url}/app/explorer.html")
     table.add_row("Log in", f"user {state.user}, password {state.password}")
     table.add_row("C-STORE", f"dcmsend 127.0.0.1 {state.dicom_port} -aec {state.aet} +sd +r <folder>")
-    table.add_row("Metrics", f"{state.metrics}\n{state.triton_metrics}")
+    table.add_row("Metrics", f"{state.metrics}\n{state.forwarder_metrics}\n{state.triton_metrics}")
     table.add_row("Stop", "make down")
     return table
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tools.stack import probes
 from tools.stack.orthanc_config import AET, FORWARDER_USER, ROOT, orthanc_configuration
@@ -22,6 +23,7 @@ _DEFAULT_PORTS = {
     "dicom": 4242,
     "analysis": 50051,
     "metrics": 9100,
+    "forwarder-metrics": 9101,
     "triton": 8001,
     "triton-metrics": 8002,
 }
@@ -52,6 +54,7 @@ def make_plan(folder: Path, *, repository: Path = MODEL_REPOSITORY, usual_ports:
         analysis=f"127.0.0.1:{ports['analysis']}",
         triton=f"127.0.0.1:{ports['triton']}",
         metrics=f"http://127.0.0.1:{ports['metrics']}/metrics",
+        forwarder_metrics=f"http://127.0.0.1:{ports['forwarder-metrics']}/metrics",
         triton_metrics=f"http://127.0.0.1:{ports['triton-metrics']}/metrics",
     )
     return Plan((_triton(repository, ports), _preprocessing(folder, ports), _orthanc(folder, state, passwords)), state)
@@ -110,6 +113,7 @@ def _orthanc(folder: Path, state: StackState, passwords: Mapping[str, str]) -> S
         analysis=state.analysis,
         passwords=passwords,
     )
+    configuration["Articula"]["MetricsPort"] = urlsplit(state.forwarder_metrics).port
     path = folder / "orthanc" / "orthanc.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(configuration, indent=2))

@@ -30,6 +30,7 @@ class StackState:
     triton: str
     metrics: str = ""
     triton_metrics: str = ""
+    forwarder_metrics: str = ""
 
     def write(self, folder: Path) -> None:
         """Write ``state.json``, whole or not at all."""
