@@ -1,4 +1,4 @@
-"""Write Orthanc's configuration with its secrets: the image's file, the cluster's, the folder of secrets, the target."""
+"""Write Orthanc's configuration with its secrets: image's file, cluster's, folder of secrets, target."""
 
 import json
 import sys

@@ -1,0 +1,126 @@
+"""The commands in the rendered objects, run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.orthanc_plugin.probe import read_configuration
+from services.orthanc_plugin.settings import PluginSettings
+from tests.chart.rendering import ROOT, named, needs_helm, rendered
+
+pytestmark = needs_helm
+
+
+def _run(words: list[str], places: dict[str, Path | str]) -> subprocess.CompletedProcess[str]:
+    """Run a container's command with its folders elsewhere."""
+    for place in sorted(places, key=len, reverse=True):
+        words = [str(places[place]) + word.removeprefix(place) if word.startswith(place) else word for word in words]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _configure(folder: Path, users: str) -> subprocess.CompletedProcess[str]:
+    objects = rendered("hospital")
+    pod = named(objects, "StatefulSet", "articula-orthanc")["spec"]["template"]["spec"]
+    places = {name: folder / name for name in ("chart", "secrets", "target")}
+    for place in places.values():
+        place.mkdir()
+    for name, text in named(objects, "ConfigMap", "articula-orthanc")["data"].items():
+        (places["chart"] / name).write_text(text)
+    for name, text in (
+        ("forwarder-password", "f"),
+        ("log-key", "k\n"),
+        ("postgresql-password", "p"),
+        ("users.json", users),
+    ):
+        (places["secrets"] / name).write_text(text)
+    return _run(
+        pod["initContainers"][0]["command"],
+        {
+            "/opt/articula/venv/bin/python3": sys.executable,
+            "/opt/articula/orthanc/orthanc.json": ROOT / "services/orthanc_plugin/image/orthanc.json",
+            "/run/chart": places["chart"],
+            "/run/secrets/articula": places["secrets"],
+            "/target": places["target"],
+        },
+    )
+
+
+def test_orthanc_gets_its_configuration_with_secrets(tmp_path):
+    """Image, cluster and secrets in one file, which the plugin and the probe understand."""
+    assert _configure(tmp_path, '{"radiology": "r"}').stderr == ""
+    configuration = read_configuration(tmp_path / "target")
+    settings = PluginSettings.from_configuration(configuration)
+    assert (settings.user, settings.password, settings.log_key) == ("articula", "f", "k")
+    assert settings.analysis == "articula-preprocessing:50051"
+    assert configuration["RegisteredUsers"] == {"radiology": "r", "articula": "f"}
+    assert configuration["AuthenticationEnabled"]
+    assert configuration["PostgreSQL"]["TransactionMode"] == "Serializable"
+    assert configuration["PostgreSQL"]["Password"] == "p"
+    assert configuration["Plugins"][-1].endswith("libOrthancPostgreSQLIndex.so")
+
+
+@pytest.mark.parametrize("users", ["{}", '{"radiology": ""}'])
+def test_orthanc_does_not_start_with_an_empty_password(tmp_path, users):
+    """The start of the pod ends with a sentence instead."""
+    answer = _configure(tmp_path, users)
+    assert answer.returncode != 0
+    assert "empty" in answer.stderr
+
+
+def _await_engines(folder: Path, seconds: str) -> subprocess.CompletedProcess[str]:
+    pod = named(rendered("network"), "Deployment", "articula-triton-l4")["spec"]["template"]["spec"]
+    container = pod["initContainers"][0]
+    return _run([*container["command"], *container["args"][:-1], seconds], {"/engines": folder})
+
+
+def test_a_pod_starts_with_engines_of_its_own_gpu(tmp_path):
+    """The manifest is the sign that the build is whole."""
+    (tmp_path / "fp16-sm89").mkdir()
+    manifest = tmp_path / "fp16-sm89" / "manifest.json"
+    manifest.write_text(json.dumps({"compute_capability": "8.9"}, indent=1))
+    assert _await_engines(tmp_path, "0").returncode == 0
+    manifest.write_text(json.dumps({"compute_capability": "9.0"}))
+    refused = _await_engines(tmp_path, "0")
+    assert refused.returncode == 1
+    assert "another GPU" in refused.stderr
+
+
+def test_a_pod_waits_for_engines_and_says_that_there_are_none(tmp_path):
+    """It does not serve without."""
+    answer = _await_engines(tmp_path, "1")
+    assert answer.returncode == 1
+    assert "No engines" in answer.stderr
+
+
+def test_models_are_copied_from_an_image(tmp_path):
+    """The whole repository, hidden files included, at the place that Triton reads."""
+    changes = {"models": {"source": "image", "image": {"repository": "models"}}}
+    pod = named(rendered("hospital", json.dumps(changes)), "Deployment", "articula-triton-cpu")["spec"]["template"][
+        "spec"
+    ]
+    (tmp_path / "models/knee_cam/1").mkdir(parents=True)
+    (tmp_path / "models/knee_cam/config.pbtxt").write_text("x")
+    (tmp_path / "target").mkdir()
+    command = pod["initContainers"][0]["command"]
+    assert _run(command, {"/models": tmp_path / "models", "/target": tmp_path / "target"}).returncode == 0
+    assert (tmp_path / "target/knee_cam/config.pbtxt").read_text() == "x"
+    mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["models"] == "/models"
+
+
+def test_triton_knows_the_arguments_it_gets():
+    """An unknown one would end the server at its start."""
+    server = next(
+        (ROOT / "build/triton-venv/lib").glob("python3*/site-packages/pytriton/tritonserver/bin/tritonserver")
+    )
+    text = subprocess.run([server, "--help"], capture_output=True, text=True, check=False).stderr
+    container = named(rendered("hospital"), "Deployment", "articula-triton-cpu")["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    for argument in container["args"]:
+        name, _, number = argument.partition("=")
+        assert f"{name} " in text
+        assert int(number) >= 1000, "milliseconds"
