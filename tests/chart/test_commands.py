@@ -54,6 +54,7 @@ def test_orthanc_gets_its_configuration_with_secrets(tmp_path):
     configuration = read_configuration(tmp_path / "target")
     settings = PluginSettings.from_configuration(configuration)
     assert (settings.user, settings.password, settings.log_key) == ("articula", "f", "k")
+    assert settings.metrics_port == 9101
     assert settings.analysis == "articula-preprocessing:50051"
     assert configuration["RegisteredUsers"] == {"radiology": "r", "articula": "f"}
     assert configuration["AuthenticationEnabled"]

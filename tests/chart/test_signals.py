@@ -6,6 +6,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
+from services.common.errors import ArticulaError, RefusalCode, ServiceBusy, ServiceUnavailable, StreamInvalid
 from tests.chart.rendering import EXAMPLES, ROOT, dashboards, expressions, named, needs_helm, of_kind, rendered
 
 pytestmark = needs_helm
@@ -19,13 +20,6 @@ SCRAPED = {
     "nv_inference_compute_infer_duration_us",
     "nv_inference_compute_output_duration_us",
 }
-# measured by our services from the release on that has the chart; named here until both are in one tree
-AGREED = {
-    "articula_triton_waiting_requests",
-    "articula_backlog_studies",
-    "articula_oldest_unfinished_study_seconds",
-    "articula_study_seconds",
-}
 _NAME = re.compile(r"\b((?:articula|nv)_[a-z_]+)\b(?=\{| \*|\[)")
 _SUFFIX = re.compile(r"_(bucket|count|sum)$")
 
@@ -38,17 +32,29 @@ def test_every_query_is_promql(example):
 
 
 def test_metrics_exist():
-    """Triton's were scraped; ours are in the services, or agreed."""
+    """Triton's were scraped; ours are in the services, or recorded."""
     names = {name for each in expressions(rendered("network")) for name in _NAME.findall(each)}
     source = "".join(path.read_text() for path in (ROOT / "services").rglob("*.py"))
     rules = named(rendered("network"), "PrometheusRule", "articula")["spec"]["groups"][0]["rules"]
-    ours = {rule["record"] for rule in rules} | AGREED
+    ours = {rule["record"] for rule in rules}
     assert len(names) > 10
     for name in names:
         if name.startswith("nv_"):
             assert name in SCRAPED, name
         else:
             assert name in ours or _SUFFIX.sub("", name) in ours or f'"{_SUFFIX.sub("", name)}' in source, name
+
+
+def test_alerts_on_failures_match_codes_that_the_service_counts():
+    """A label value that nobody sets would be an alert that never fires."""
+    rules = named(rendered("hospital"), "PrometheusRule", "articula")["spec"]["groups"][1]["rules"]
+    alert = next(each for each in rules if each["alert"] == "ArticulaErrorBudgetBurnsFast")
+    pattern = re.compile(re.search(r'code=~"([^"]+)"', alert["expr"])[1])
+    refusals = {code.value for code in RefusalCode if pattern.fullmatch(code.value)}
+    assert refusals == {"PROCESSING_ERROR", "PROCESSING_CRASHED", "PROCESSING_TIMEOUT", "MODEL_OUTPUT_INVALID"}
+    assert all(pattern.fullmatch(error.code) for error in (ArticulaError, StreamInvalid, ServiceUnavailable))
+    assert not pattern.fullmatch(ServiceBusy.code)
+    assert f'code!="{ServiceBusy.code}"' in alert["expr"]
 
 
 def test_an_hpa_asks_for_recorded_signals():

@@ -58,11 +58,14 @@ sum(kube_pod_status_ready{condition="true",{{ include "articula.promql.component
 articula_studies_total{ {{- include "articula.promql.component" (list . "preprocessing") -}} }
 {{- end }}
 
-{{/* Share of studies that came back without an answer, over a window: (list root window) */}}
+{{/*
+Share of studies whose attempt failed by our fault, over a window; being told to come back is no attempt, and a study
+that can't be read has its answer: (list root window)
+*/}}
 {{- define "articula.promql.failedShare" -}}
 {{- $pods := include "articula.promql.component" (list (index . 0) "preprocessing") -}}
-sum(rate(articula_studies_total{outcome=~"failed|unavailable",{{ $pods }}}[{{ index . 1 }}]))
-/ (sum(rate(articula_studies_total{ {{- $pods -}} }[{{ index . 1 }}])) > 0)
+sum(rate(articula_studies_total{code=~"UNAVAILABLE|STREAM_INVALID|ERROR|PROCESSING_.+|MODEL_OUTPUT_INVALID",{{ $pods }}}[{{ index . 1 }}]))
+/ (sum(rate(articula_studies_total{code!="BUSY",{{ $pods }}}[{{ index . 1 }}])) > 0)
 {{- end }}
 
 {{/* Share of studies whose result took longer than the objective of a minute: (list root window) */}}
