@@ -24,7 +24,7 @@ def _run(words: list[str], places: dict[str, Path | str]) -> subprocess.Complete
 def _configure(folder: Path, users: str) -> subprocess.CompletedProcess[str]:
     objects = rendered("hospital")
     pod = named(objects, "StatefulSet", "articula-orthanc")["spec"]["template"]["spec"]
-    places = {name: folder / name for name in ("chart", "secrets", "target")}
+    places = {name: folder / name for name in ("chart", "secrets", "target", "data")}
     for place in places.values():
         place.mkdir()
     for name, text in named(objects, "ConfigMap", "articula-orthanc")["data"].items():
@@ -44,6 +44,7 @@ def _configure(folder: Path, users: str) -> subprocess.CompletedProcess[str]:
             "/run/chart": places["chart"],
             "/run/secrets/articula": places["secrets"],
             "/target": places["target"],
+            "/srv/orthanc": places["data"],
         },
     )
 
@@ -51,6 +52,7 @@ def _configure(folder: Path, users: str) -> subprocess.CompletedProcess[str]:
 def test_orthanc_gets_its_configuration_with_secrets(tmp_path):
     """Image, cluster and secrets in one file, which the plugin and the probe understand."""
     assert _configure(tmp_path, '{"radiology": "r"}').stderr == ""
+    assert {each.name for each in (tmp_path / "data").iterdir()} == {"storage", "index", "articula"}
     configuration = read_configuration(tmp_path / "target")
     settings = PluginSettings.from_configuration(configuration)
     assert (settings.user, settings.password, settings.log_key) == ("articula", "f", "k")

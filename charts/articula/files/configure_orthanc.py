@@ -1,10 +1,10 @@
-"""Write Orthanc's configuration with its secrets: image's file, cluster's, folder of secrets, target."""
+"""Write Orthanc's configuration with its secrets: image's file, cluster's, secrets, target, data."""
 
 import json
 import sys
 from pathlib import Path
 
-base, cluster, secrets, target = (Path(argument) for argument in sys.argv[1:])
+base, cluster, secrets, target, data = (Path(argument) for argument in sys.argv[1:])
 configuration = json.loads(base.read_text()) | json.loads(cluster.read_text())
 section = configuration["Articula"]
 section["Password"] = (secrets / "forwarder-password").read_text().strip()
@@ -17,3 +17,5 @@ if "PostgreSQL" in configuration:
     configuration["PostgreSQL"]["Password"] = (secrets / "postgresql-password").read_text().strip()
     configuration["Plugins"].append("/usr/share/orthanc/plugins-available/libOrthancPostgreSQLIndex.so")
 (target / "orthanc.json").write_text(json.dumps(configuration, indent=2))
+for name in ("storage", "index", "articula"):  # a new volume is empty
+    (data / name).mkdir(mode=0o700, exist_ok=True)
