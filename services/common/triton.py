@@ -55,6 +55,8 @@ _REASONS = {
     "StatusCode.INVALID_ARGUMENT": "invalid",
     "StatusCode.INTERNAL": "backend",
 }
+_DRAINING = "StatusCode.NOT_FOUND"
+_ROUNDS = 4
 REASONS = ("queue_full", "no_time", *_REASONS.values(), "other")
 
 Array = NDArray[Any]
@@ -112,20 +114,24 @@ class TritonClient:
         ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` for an answer against the contract.
         """
         tensors = [_tensor(spec, inputs[spec.name]) for spec in contract.inputs]
-        seconds = self._seconds()
         TRITON_BATCH.labels(contract.name).observe(_BATCH)
-        try:
-            with TRITON_WAITING.track_inprogress(), TRITON_SECONDS.labels(contract.name).time():
-                answer = self._client.infer(
-                    contract.name,
-                    tensors,
-                    outputs=[triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs],
-                    client_timeout=seconds,
-                )
-        except InferenceServerException as error:
-            TRITON_REJECTIONS.labels(_reason(error)).inc()
-            raise _unavailable(error) from error
+        with TRITON_WAITING.track_inprogress(), TRITON_SECONDS.labels(contract.name).time():
+            answer = self._answer(contract, tensors)
         return {spec.name: _checked(spec, answer) for spec in contract.outputs}
+
+    def _answer(self, contract: ModelContract, tensors: list[triton_grpc.InferInput]) -> triton_grpc.InferResult:
+        """Ask, in some rounds where a draining server was met in every one of gRPC's attempts; its turn comes often."""
+        outputs = [triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs]
+        for rounds_left in reversed(range(_ROUNDS)):
+            seconds = self._seconds()
+            try:
+                return self._client.infer(contract.name, tensors, outputs=outputs, client_timeout=seconds)
+            except InferenceServerException as error:
+                if rounds_left and error.status() == _DRAINING:
+                    continue
+                TRITON_REJECTIONS.labels(_reason(error)).inc()
+                raise _unavailable(error) from error
+        raise AssertionError  # the last round returns or raises
 
     def _seconds(self) -> float:
         """Time for the next call; raises ``ServiceUnavailable`` where the study has none left."""

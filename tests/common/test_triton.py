@@ -29,9 +29,9 @@ needs_triton = pytest.mark.skipif(not (VENV / "bin").exists(), reason="no Triton
 
 
 @contextmanager
-def real_triton(repository: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def real_triton(repository: Path, log: Path, *, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A tritonserver on free ports; yields its address before it is ready."""
-    port = _free_port()
+    port = port or _free_port()
     server = triton_command(repository, grpc_port=port, metrics_port=_free_port())
     server.prepare()
     with log.open("wb") as output:

@@ -1,50 +1,108 @@
-"""Engines for GPUs that are not here: TensorRT-RTX builds them on a CPU, for one compute capability each.
+"""Engines for one kind of GPU: TensorRT's where it is installed, else TensorRT-RTX's, which are built without a GPU.
 
-A build proves that the importer takes the graph, its types and its shapes. It measures no speed and no accuracy on a
-GPU: the kernels are compiled there. TensorRT-RTX's engines are not those of full TensorRT; Triton's ``tensorrt``
-backend needs its own, built from the same graphs where its libraries are installed.
+A build by TensorRT-RTX proves that the importer takes the graph, its types and its shapes. It measures no speed and no
+accuracy on a GPU: the kernels are compiled there. Its engines are not those of full TensorRT; Triton's ``tensorrt``
+backend needs the latter, and says so when it is given the others.
 """
 
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import onnx
-import tensorrt_rtx
 
 from services.common.tensors import ModelContract
 
-TARGETS = ("SM80", "SM86", "SM89")
+TARGETS = ("8.0", "8.6", "8.9")
 BATCHES = (1, 2, 4)  # least, usual and largest batch of the optimisation profile
 
 
 class GraphRefused(Exception):
-    """The importer or the builder does not take the graph; the message says why."""
+    """The importer or the builder does not take the graph, or it answers too differently; the message says why."""
+
+    code = "GRAPH_REFUSED"
 
 
-def build(model: onnx.ModelProto, contract: ModelContract, target: str) -> bytes:
-    """The serialised engine for one compute capability, such as ``SM86``. Raises ``GraphRefused``."""
-    builder = tensorrt_rtx.Builder(_logger())
-    network = builder.create_network(1 << int(tensorrt_rtx.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = tensorrt_rtx.OnnxParser(network, _logger())
+@dataclass(frozen=True)
+class Runtime:
+    """The package that builds, and what its engines are called in a manifest."""
+
+    name: str
+    version: str
+    module: Any
+
+    @property
+    def for_any_gpu(self) -> bool:
+        """Whether it builds for a GPU that is named; else for the one that is here."""
+        return hasattr(self.module, "ComputeCapability")
+
+
+def runtime() -> Runtime:
+    """TensorRT where it is installed, else TensorRT-RTX; raises ``ImportError`` where neither is."""
+    for name in ("tensorrt", "tensorrt_rtx"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        return Runtime(name, str(module.__version__), module)
+    message = "neither tensorrt nor tensorrt_rtx (extra: gpu) is installed"
+    raise ImportError(message)
+
+
+def build(
+    model: onnx.ModelProto,
+    contract: ModelContract,
+    target: str,
+    *,
+    engine_runtime: Runtime,
+    timing_cache: Path | None = None,
+) -> bytes:
+    """The serialised engine for one compute capability, such as "8.9". Raises ``GraphRefused``.
+
+    ``timing_cache`` holds what the builder measured on this GPU and is updated; TensorRT-RTX measures nothing.
+    """
+    trt = engine_runtime.module
+    builder = trt.Builder(_logger(trt))
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, _logger(trt))
     if not parser.parse(model.SerializeToString()):
         raise GraphRefused("; ".join(str(parser.get_error(i)) for i in range(parser.num_errors)))
     config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(tensorrt_rtx.ComputeCapability, target), 0)
-    profile = builder.create_optimization_profile()
-    for spec in contract.inputs:
-        profile.set_shape(spec.name, *((batch, *spec.shape) for batch in BATCHES))
-    config.add_optimization_profile(profile)
+    if engine_runtime.for_any_gpu:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{target.replace('.', '')}"), 0)
+    config.add_optimization_profile(_profile(builder, contract))
+    measured = _timing_cache(config, timing_cache) if not engine_runtime.for_any_gpu else None
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         message = f"no engine of {contract.name} for {target}"
         raise GraphRefused(message)
+    if measured is not None and timing_cache is not None:
+        timing_cache.write_bytes(bytes(measured.serialize()))
     return bytes(engine)
 
 
-def _logger() -> Any:
+def _profile(builder: Any, contract: ModelContract) -> Any:
+    profile = builder.create_optimization_profile()
+    for spec in contract.inputs:
+        profile.set_shape(spec.name, *((batch, *spec.shape) for batch in BATCHES))
+    return profile
+
+
+def _timing_cache(config: Any, path: Path | None) -> Any:
+    if path is None:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cache = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+    config.set_timing_cache(cache, ignore_mismatch=False)
+    return cache
+
+
+def _logger(trt: Any) -> Any:
     """TensorRT keeps the first logger it is given for the whole process."""
     if not _LOGGERS:
-        _LOGGERS.append(tensorrt_rtx.Logger(tensorrt_rtx.Logger.ERROR))
+        _LOGGERS.append(trt.Logger(trt.Logger.ERROR))
     return _LOGGERS[0]
 
 

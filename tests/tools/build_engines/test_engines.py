@@ -1,5 +1,8 @@
 """TensorRT-RTX's importer takes every graph, for every GPU that is named, without a GPU."""
 
+import subprocess
+import sys
+
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -7,8 +10,9 @@ from onnx import TensorProto, helper
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
 
 from services.common.tensors import MODELS, ModelContract, TensorSpec, TritonType
-from tools.build_engines.engines import TARGETS, GraphRefused, build
+from tools.build_engines.engines import TARGETS, GraphRefused, build, runtime
 from tools.build_engines.graphs import PRECISIONS, prepared
+from tools.build_engines.published import read_engines
 from tools.evaluate.engine import REPOSITORY
 
 
@@ -18,9 +22,9 @@ def test_every_graph_becomes_an_engine_for_every_target(contract, precision):
     """Importer and builder accept it, and the engine names the target."""
     model = prepared(REPOSITORY / contract.name / "1" / "model.onnx", precision)
     for target in TARGETS:
-        engine = build(model, contract, target)
+        engine = build(model, contract, target, engine_runtime=runtime())
         assert len(engine) > 1000
-        assert target.lower().encode() in engine.lower()
+        assert f"sm{target.replace('.', '')}".encode() in engine.lower()
 
 
 def test_a_graph_that_it_can_not_run_is_refused_with_a_reason():
@@ -31,4 +35,15 @@ def test_a_graph_that_it_can_not_run_is_refused_with_a_reason():
     onnx.checker.check_model(model)
     contract = ModelContract("no", (TensorSpec("x", TritonType("INT16"), (4,)),), ())
     with pytest.raises(GraphRefused, match="convertDtype"):
-        build(model, contract, TARGETS[0])
+        build(model, contract, TARGETS[0], engine_runtime=runtime())
+
+
+def test_engines_are_published_once(tmp_path):
+    """The command that the chart's job runs: built the first time, left alone the second."""
+    out = tmp_path / "fp16-sm89"
+    command = [sys.executable, "-m", "tools.build_engines", "--out", str(out), "--target", "8.9", "--precision", "fp16"]
+    for said in ("built", "there already"):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert said in " ".join(ended.stdout.split())
+    assert set(read_engines(out, REPOSITORY)) == {contract.name for contract in MODELS}

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS
-from tools.build_engines.accuracy import differences, run
+from tools.build_engines.accuracy import differences, run, too_different
 from tools.build_engines.graphs import PRECISIONS, prepared, with_last_casts
 from tools.evaluate.engine import REPOSITORY
 
@@ -91,3 +91,13 @@ def test_differences_say_what_changed():
     exact = {"labels": np.array([1, 2, 3, 4]), "logits": np.array([1.0, -2.0])}
     half = {"labels": np.array([1, 2, 3, 5]), "logits": np.array([1.0, -1.5])}
     assert differences(exact, half) == {"labels": "0.75000 equal", "logits": "0.5 of 2"}
+
+
+def test_an_answer_that_changed_too_much_is_named():
+    """Small changes pass; a large one, and one that is no number, do not."""
+    exact = {"labels": np.arange(1000) % 14, "logits": np.array([1.0, -2.0])}
+    assert too_different(exact, {"labels": exact["labels"], "logits": np.array([1.1, -2.0])}) == []
+    assert too_different(exact, {"labels": exact["labels"] + 1, "logits": np.array([np.nan, -2.0])}) == [
+        "labels",
+        "logits",
+    ]

@@ -1,0 +1,1 @@
+"""Triton model repositories for CPUs and GPUs, generated from one table."""
