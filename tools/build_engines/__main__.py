@@ -27,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.build_engines", description=__doc__)
     parser.add_argument("--repository", type=Path, default=REPOSITORY)
     parser.add_argument("--out", type=Path, help="folder of one set of engines; needs --target")
-    parser.add_argument("--target", choices=TARGETS, help="compute capability")
+    parser.add_argument("--target", help=f"compute capability; all of {', '.join(TARGETS)} unless given")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp16")
     options = parser.parse_args()
     if options.out and not options.target:

@@ -71,7 +71,7 @@ def build(
     config = builder.create_builder_config()
     if engine_runtime.for_any_gpu:
         config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{target.replace('.', '')}"), 0)
+        config.set_compute_capability(_capability(trt, target), 0)
     config.add_optimization_profile(_profile(builder, contract))
     measured = _timing_cache(config, timing_cache) if not engine_runtime.for_any_gpu else None
     engine = builder.build_serialized_network(network, config)
@@ -81,6 +81,14 @@ def build(
     if measured is not None and timing_cache is not None:
         timing_cache.write_bytes(bytes(measured.serialize()))
     return bytes(engine)
+
+
+def _capability(trt: Any, target: str) -> Any:
+    name = f"SM{target.replace('.', '')}"
+    if not hasattr(trt.ComputeCapability, name):
+        message = f"this runtime builds nothing for compute capability {target}"
+        raise GraphRefused(message)
+    return getattr(trt.ComputeCapability, name)
 
 
 def _profile(builder: Any, contract: ModelContract) -> Any:

@@ -47,3 +47,12 @@ def test_engines_are_published_once(tmp_path):
         assert ended.returncode == 0, ended.stderr
         assert said in " ".join(ended.stdout.split())
     assert set(read_engines(out, REPOSITORY)) == {contract.name for contract in MODELS}
+
+
+def test_a_gpu_that_the_runtime_does_not_know_is_refused(tmp_path):
+    """One line with a code, and nothing is published."""
+    command = [sys.executable, "-m", "tools.build_engines", "--out", str(tmp_path / "out"), "--target", "1.0"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("GRAPH_REFUSED: this runtime builds nothing for compute capability 1.0")
+    assert not (tmp_path / "out").exists()
