@@ -12,11 +12,12 @@ from services.common.tls import client_credentials
 CHUNK_BYTES = 1024 * 1024  # measured: 256 KiB to 1 MiB are equally fast on loopback; 1 MiB has the fewest messages
 _MESSAGE_BYTES = 4 * CHUNK_BYTES
 
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.lb_policy_name", "round_robin"),  # behind one name there may be many pods; the default asks only the first
 )
 
 

@@ -1,13 +1,17 @@
 """The wire: chunking, messages, and generated code that matches its proto."""
 
+import asyncio
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from services.common.finding import Finding, Location
+from services.common.pb import analysis_pb2 as pb
+from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.volume import Plane
-from services.common.wire import CHUNK_BYTES, finding_message, split
+from services.common.wire import CHUNK_BYTES, finding_message, open_channel, split
+from tests.fakes.analysis_server import FakeAnalysis, fake_analysis
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,3 +37,20 @@ def test_the_generated_code_is_the_protos(tmp_path):
     subprocess.run([ROOT / "tools/install/generate_wire.sh", tmp_path], check=True)
     for generated in (tmp_path / "services/common/pb").iterdir():
         assert generated.read_text() == (ROOT / "services/common/pb" / generated.name).read_text(), generated.name
+
+
+def test_studies_are_spread_over_all_servers_behind_a_name():
+    """A headless Service names every pod; grpc's own habit is to send everything to the first."""
+
+    async def digests():
+        first, second = FakeAnalysis(pipeline_digest="a"), FakeAnalysis(pipeline_digest="b")
+        async with (
+            fake_analysis(first) as one,
+            fake_analysis(second) as two,
+            open_channel(f"ipv4:{one},{two}") as channel,
+        ):
+            stub = AnalysisStub(channel)
+            calls = [await stub.Describe(pb.DescribeRequest(), timeout=10, wait_for_ready=True) for _ in range(20)]
+            return {call.digest for call in calls}
+
+    assert asyncio.run(digests()) == {"a", "b"}

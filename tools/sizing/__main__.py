@@ -1,7 +1,7 @@
 """``python -m tools.sizing``: studies a day -> processors, pods, GPUs, hours, and cost where prices are given.
 
 The numbers come from ``measured.json`` beside this file; ``--measure 8`` measures them anew on this machine, and
-``--gpu-seconds`` adds what ``make gpu-check`` measured on yours. Without it the GPU columns stay open: nobody guessed.
+``--gpu-seconds`` adds what a study takes on yours. Without it the GPU columns stay open: nobody guessed.
 """
 
 import argparse

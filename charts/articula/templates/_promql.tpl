@@ -35,13 +35,17 @@ or vector(0) # a pool that may be empty has nobody who reports
 {{- end }}
 {{- end }}
 
-{{/* Requests that wait inside a pool's servers, and the pool's share of those that wait in the callers. */}}
+{{/*
+Requests beyond what a pool's pods compute at once. The callers count what they sent and have no answer to, so what waits
+inside the servers is in it, and it is there while a pool has no pod. A pool's share is its size among all pools.
+*/}}
 {{- define "articula.promql.backlog" -}}
 {{- $root := index . 0 -}}{{- $pool := index . 1 -}}
 {{- $all := 0 -}}
 {{- range (include "articula.pools" $root | fromJson).pools -}}{{- $all = add $all .max -}}{{- end -}}
-(sum(nv_inference_pending_request_count{ {{- include "articula.promql.pool" . -}} }) or vector(0))
-+ sum(articula_triton_waiting_requests{ {{- include "articula.promql.component" (list $root "preprocessing") -}} }) * {{ $pool.max }} / {{ $all }}
+clamp_min(
+  sum(articula_triton_waiting_requests{ {{- include "articula.promql.component" (list $root "preprocessing") -}} }) * {{ $pool.max }} / {{ $all }}
+  - {{ $pool.concurrency }} * (count(up{ {{- include "articula.promql.pool" . -}} } == 1) or vector(0)), 0)
 {{- end }}
 
 {{/* Studies that the preprocessing pods have in hand. */}}
