@@ -196,7 +196,9 @@ def test_a_set_that_was_stored_in_part_is_completed(site):
         site.service.gate = asyncio.Event()
         bench.receive(series(Plane.SAGITTAL))
         await bench.sweep.once()
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while not site.service.received:
+                await asyncio.sleep(0.01)
         site.orthanc.broken = {"POST /instances": 507}
         header = site.service.headers[0]
         site.orthanc.put(result_objects(header, list(site.orthanc.files.values()))[0])
