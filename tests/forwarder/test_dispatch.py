@@ -197,7 +197,7 @@ def test_a_set_that_was_stored_in_part_is_completed(site):
         bench.receive(series(Plane.SAGITTAL))
         await bench.sweep.once()
         async with asyncio.timeout(30):
-            while not site.service.received:
+            while not site.service.received:  # noqa: ASYNC110 - the fake has no event for it
                 await asyncio.sleep(0.01)
         site.orthanc.broken = {"POST /instances": 507}
         header = site.service.headers[0]
