@@ -88,7 +88,7 @@ ADVICE: dict[RefusalCode, str] = {
     "Send the series again from the scanner.",
     RefusalCode.TOO_FEW_SLICES: "The series has too few slices to be a volume. Send the complete series.",
     RefusalCode.NO_SIGNAL: "The images are constant or empty. Check the acquisition and send the study again.",
-    RefusalCode.NO_KNEE_SEEN: "The segmentation sees no knee joint in the images. "
+    RefusalCode.NO_KNEE_SEEN: "The segmentation sees no knee in the images. "
     "If they show one, it has to be read without this software.",
     RefusalCode.TOO_LARGE: "The study is larger than this service accepts. Send only the knee MR series.",
     RefusalCode.INVALID_IDENTITY: "The UID of a study, series or instance is missing or malformed. "

@@ -18,7 +18,6 @@ from services.preprocessing.stacking import Sources, as_side, stack_planes
 
 FloatArray = NDArray[np.float32]
 Segmented = tuple[dict[Plane, NDArray[np.uint8]], dict[Plane, FloatArray]]
-_INSIDE_JOINT = tuple(range(Structure.MEDIAL_TIBIAL_CARTILAGE, Structure.PCL + 1))
 _ENOUGH_VOXELS = 500  # of a bone on the model's grid; fewer are noise
 
 
@@ -44,7 +43,7 @@ def read_knee(triton: TritonClient, sources: Sources, *, settle_side: bool) -> R
     Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` or ``NO_KNEE_SEEN``.
     """
     model_labels, confidence = _segment(triton, sources)
-    _require_knee(triton, sources, model_labels)
+    _require_knee(triton, confidence)
     if sources.laterality is Laterality.UNKNOWN and settle_side:
         sources, model_labels, confidence = _settled(triton, sources, (model_labels, confidence))
     classified = _classify(triton, sources, model_labels)
@@ -69,14 +68,13 @@ def _segment(triton: TritonClient, sources: Sources) -> Segmented:
     return labels, {plane: answer["confidence"] for plane, answer in zip(planes, answers, strict=True)}
 
 
-def _require_knee(triton: TritonClient, sources: Sources, labels: dict[Plane, NDArray[np.uint8]]) -> None:
-    """A head has bright and dark regions that pass for bones, but nothing between them that passes for a joint.
+def _require_knee(triton: TritonClient, confidence: dict[Plane, FloatArray]) -> None:
+    """A head has regions that pass for bones, but the segmentation is never sure of them, in no plane.
 
-    How many voxels of a slice are the least belongs to the model, so it travels in its Triton configuration.
+    How sure is enough belongs to the model, so it travels in its Triton configuration.
     """
-    least = float(triton.parameters(KNEE_SEGMENTATION).get("joint_voxels_per_slice", 0))
-    voxels = sum(int(np.isin(each, _INSIDE_JOINT).sum()) for each in labels.values())
-    if voxels < least * sum(int(each.grid.slice_mask.sum()) for each in sources.inputs.values()):
+    least = float(triton.parameters(KNEE_SEGMENTATION).get("bone_confidence", 0))
+    if max(float(each[[Structure.FEMUR, Structure.TIBIA]].mean()) for each in confidence.values()) < least:
         raise StudyRefused(RefusalCode.NO_KNEE_SEEN)
 
 

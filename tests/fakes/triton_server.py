@@ -25,7 +25,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     fibula_at_column: int | None = None  # where the segmentation sees a fibula beside a tibia, in coronal volumes
     broken: str = ""  # model whose outputs are cut short
     delay_seconds: float = 0.0
-    joint_voxels_per_slice: str = "0"
+    confidence: float = 1.0  # of every structure
 
     def ModelReady(self, request, context):  # noqa: N802, ARG002
         """Always."""
@@ -37,7 +37,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer.config.name = request.name
         answer.config.parameters["onnx_sha256"].string_value = "a" * 64
         answer.config.parameters["thresholds"].string_value = ",".join(["0.5"] * len(LABELS))
-        answer.config.parameters["joint_voxels_per_slice"].string_value = self.joint_voxels_per_slice
+        answer.config.parameters["bone_confidence"].string_value = "0.75"
         return answer
 
     def ModelInfer(self, request, context):  # noqa: N802, ARG002
@@ -59,7 +59,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def knee_segmentation(self, volume):
         """Femur where the window is bright."""
-        return {"labels": (volume > 128).astype(np.uint8), "confidence": np.ones(14)}
+        return {"labels": (volume > 128).astype(np.uint8), "confidence": np.full(14, self.confidence)}
 
     def knee_classification(self, volumes, slice_mask, region):  # noqa: ARG002
         """Attention on one slice; a map that is hot in its middle for positive labels."""

@@ -32,7 +32,7 @@ def build_repository(folder: Path) -> Path:
     _replace(folder, KNEE_CLASSIFICATION, _classification())
     for config in folder.glob("*/config.pbtxt"):
         config.write_text(re.sub(r"count: \d+", "count: 1", config.read_text()))
-    set_parameter(folder / KNEE_SEGMENTATION.name / "config.pbtxt", "joint_voxels_per_slice", "0")
+    set_parameter(folder / KNEE_SEGMENTATION.name / "config.pbtxt", "bone_confidence", "0")
     return folder
 
 

@@ -81,7 +81,13 @@ def _judge(number: int, folder: Path, control: list[np.ndarray]) -> Verdict:
         again = _volumes(_written(folder, list(_corpus()[0].files)))
         if not all(np.array_equal(one, other) for one, other in zip(again, control, strict=True)):
             outcome, escaped = "another study was affected", True
-    return Verdict(seed.name, outcome, escaped, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return Verdict(seed.name, outcome, escaped, seconds, _peak_bytes())
+
+
+def _peak_bytes() -> int:
+    """Most memory that this program has had; ``getrusage`` would count what its parent had when it was forked, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) * 1024
 
 
 def _written(folder: Path, files: list[bytes]) -> list[Path]:

@@ -88,9 +88,9 @@ def test_a_study_of_another_part_of_the_body_gets_a_code_and_no_object(tmp_path)
     assert not objects_of(responses)
 
 
-def test_images_without_a_joint_in_them_get_a_coded_no_result_report(tmp_path):
-    """Whatever a study calls itself: the segmentation has to see cartilage, menisci or cruciates."""
-    triton = FakeTriton(joint_voxels_per_slice="40")
+def test_images_without_a_knee_in_them_get_a_coded_no_result_report(tmp_path):
+    """Whatever a study calls itself: the segmentation has to be sure of its bones."""
+    triton = FakeTriton(confidence=0.66)
     responses = run(tmp_path, requests(files_of(study())), triton)
     assert responses[-1].summary.refusal_code == RefusalCode.NO_KNEE_SEEN
     assert "knee_classification" not in triton.requests
