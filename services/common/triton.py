@@ -55,7 +55,8 @@ _REASONS = {
     "StatusCode.INVALID_ARGUMENT": "invalid",
     "StatusCode.INTERNAL": "backend",
 }
-_DRAINING = "StatusCode.NOT_FOUND"
+# what a server that ends says: it has no such model any more, or gives up what it was computing
+_ENDING = frozenset({"StatusCode.NOT_FOUND", "StatusCode.CANCELLED"})
 _ROUNDS = 4
 REASONS = ("queue_full", "no_time", *_REASONS.values(), "other")
 
@@ -127,7 +128,7 @@ class TritonClient:
             try:
                 return self._client.infer(contract.name, tensors, outputs=outputs, client_timeout=seconds)
             except InferenceServerException as error:
-                if rounds_left and error.status() == _DRAINING:
+                if rounds_left and error.status() in _ENDING:
                     continue
                 TRITON_REJECTIONS.labels(_reason(error)).inc()
                 raise _unavailable(error) from error

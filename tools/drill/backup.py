@@ -47,7 +47,9 @@ def restore(source: Path, stack: Path) -> None:
         shutil.rmtree(stack / "orthanc", ignore_errors=True)
         (stack / "orthanc").mkdir(parents=True, mode=0o700)
         with tarfile.open(source) as archive:
-            archive.extractall(stack / "orthanc", filter="data")
+            # an attribute, because the Python of Debian 12 does not know the argument
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(stack / "orthanc")  # noqa: S202 - our own archive, its checksum was compared
         (stack / "orthanc" / "credentials.json").replace(stack / "credentials.json")
 
 
