@@ -4,13 +4,14 @@ Two steps. First the dense evidence: every cell of every slice learns whether a 
 more to learn from than one answer a study. Then the pooling: nine numbers a label learn how evidence becomes a
 probability, on studies whose slices the evidence never saw, so that it is not fooled by what was learnt by heart.
 
-Both resume from ``build/train/classification.pt``; ``--minutes 0`` fits the pooling alone.
+Both resume from ``build/train/classification.pt``; ``--minutes 0`` fits the pooling alone. The first run starts from
+the published model (``--scratch``: from chance); studies that come while it runs are taken in.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,9 +24,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from services.common.finding import LABELS
-from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, LABEL_COUNT, PLANE_COUNT, SLICES
+from services.common.tensors import (
+    CLASS_MAP_COLUMNS,
+    CLASS_MAP_ROWS,
+    KNEE_CLASSIFICATION,
+    LABEL_COUNT,
+    PLANE_COUNT,
+    SLICES,
+)
 from services.common.transforms import joint_region
-from tools.train import dataset
+from tools.pin_models import REPOSITORY
+from tools.train import dataset, published
 from tools.train.lesions import LesionPatches, Pool, draw, jittered
 from tools.train.networks import ClassificationNetwork, grid_position, with_region
 from tools.train.run import Run
@@ -35,7 +44,9 @@ SCORES = Path("build/train/classification.json")
 SIZES, WHOLE_SLICES = ((128, 12), (256, 3)), 0.25
 LESION_WEIGHT = 3.0  # a finding covers a small part of the cells
 EVIDENCE_LEVELS, SHARPNESS = (0.0, 1.0, 2.0, 4.0), 2.0
-POOLING_STUDIES, POOLING_STEPS, POOLING_BATCH, POOLING_RATE = 80, 200, 16, 0.02
+HELD_OUT = 4  # one study in so many teaches the pooling and never the evidence
+POOLING_STEPS, POOLING_BATCH, POOLING_RATE = 200, 16, 0.02
+PUBLISHED = REPOSITORY / KNEE_CLASSIFICATION.name / "1" / "model.onnx"
 
 
 def main() -> None:
@@ -43,14 +54,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--scratch", action="store_true", help="from chance, not from the published model")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(2)
-    run: Run[ClassificationNetwork] = Run(ClassificationNetwork(), CHECKPOINT)
-    paths = list(dataset.paths(dataset.TRAINING_SEED))
+    network = ClassificationNetwork()
+    if not options.scratch and not CHECKPOINT.exists():
+        start_from(network, published.read(PUBLISHED))
+    run: Run[ClassificationNetwork] = Run(network, CHECKPOINT)
     if options.minutes > 0:
-        train_evidence(run, paths[:-POOLING_STUDIES], minutes=options.minutes, rate=options.rate)
-    held_out = evidence_of(run.mean, paths[-POOLING_STUDIES:])
+        train_evidence(run, lambda: training_paths(held_out=False), minutes=options.minutes, rate=options.rate)
+    held_out = evidence_of(run.mean, training_paths(held_out=True))
     train_pooling(run.mean.pooling, held_out)
     run.network.pooling.load_state_dict(run.mean.pooling.state_dict())
     run.save()
@@ -62,10 +76,33 @@ def main() -> None:
     Console().print(scores)
 
 
-def train_evidence(run: Run[ClassificationNetwork], paths: Sequence[Path], *, minutes: float, rate: float) -> None:
-    """Fit the trunk to the lesion cells of windows of slices."""
+def training_paths(*, held_out: bool) -> list[Path]:
+    """Studies that are kept for the pooling, or all others."""
+    return [path for path in dataset.paths(dataset.TRAINING_SEED) if (int(path.stem) % HELD_OUT == 0) is held_out]
+
+
+def start_from(network: ClassificationNetwork, weights: published.Weights) -> None:
+    """Take over the evidence of a published model; the pooling is fitted anew in any case."""
+    published.start_from(network, weights, _show)
+    shape = (1, PLANE_COUNT, 1, network.plane.shape[1])  # in the graph the planes' offsets lie ready for all slices
+    offsets = next(each for each in weights.values() if each.shape == shape)
+    with torch.no_grad():
+        network.plane.copy_(offsets.reshape(network.plane.shape))
+
+
+@torch.no_grad()
+def _show(network: ClassificationNetwork) -> None:
+    """Pass some windows through, all at once, for the statistics of the layers."""
+    patches = draw(Pool(), training_paths(held_out=False), np.random.default_rng(0), count=64, size=128)
+    network.slice_evidence(patches.images, patches.position, patches.plane)
+
+
+def train_evidence(
+    run: Run[ClassificationNetwork], source: Callable[[], Sequence[Path]], *, minutes: float, rate: float
+) -> None:
+    """Fit the trunk to the lesion cells of windows of slices, of whatever studies there are by then."""
     rng, pool, console = np.random.default_rng(run.step), Pool(), Console()
-    start, first, recent = time.monotonic(), run.step, []
+    start, first, recent, paths = time.monotonic(), run.step, [], source()
     while (spent := (time.monotonic() - start) / 60) < minutes:
         run.pace(rate, steps=run.step - first, done=spent / minutes)
         size, count = SIZES[int(rng.random() < WHOLE_SLICES)]
@@ -74,6 +111,7 @@ def train_evidence(run: Run[ClassificationNetwork], paths: Sequence[Path], *, mi
             console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.4f}")
             recent.clear()
             run.save()
+            paths = source()
     run.save()
 
 

@@ -15,7 +15,7 @@ from services.common.finding import Structure
 Picture = NDArray[np.float32]
 BONES = (Structure.FEMUR, Structure.TIBIA, Structure.PATELLA, Structure.FIBULA)
 CARTILAGES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PATELLAR_CARTILAGE + 1))
-TISSUE_COUNT = 32
+LABEL_VALUES = 256  # ``UNLABELLED`` is one of them and, like background, keeps its grey
 
 
 def curve(rng: np.random.Generator) -> Picture:
@@ -30,9 +30,9 @@ def curve(rng: np.random.Generator) -> Picture:
 
 
 def structure_greys(rng: np.random.Generator, *, spread: float) -> Picture:
-    """A grey offset for each label (32,); bones mostly alike, cartilages mostly alike, background none."""
-    offset = rng.normal(0, spread, TISSUE_COUNT).astype(np.float32)
-    offset[0] = 0.0
+    """A grey offset for each label (256,); bones mostly alike, cartilages mostly alike, background none."""
+    offset = np.zeros(LABEL_VALUES, dtype=np.float32)
+    offset[1 : len(Structure)] = rng.normal(0, spread, len(Structure) - 1)
     # fluid is the brightest or the darkest there is, never the grey of what surrounds it
     offset[Structure.EFFUSION] = rng.choice([-1, 1]) * rng.uniform(1, 3) * spread
     for group in (BONES, CARTILAGES):
@@ -46,9 +46,9 @@ def mixed(
 ) -> Picture:
     """One contrast out of two imaged ones, ``(3, rows, columns)`` of 0..1 (a little beyond is possible)."""
     choice = rng.random()
-    if choice < 0.25:
+    if choice < 0.35:
         return clinical * np.float32(1 / 255)
-    if choice < 0.45:
+    if choice < 0.5:
         return other * np.float32(1 / 255)
     share = np.float32(rng.choice([0.0, 1.0, rng.random()], p=[0.25, 0.35, 0.4]))
     picture = share * curve(rng)[clinical] + (1 - share) * curve(rng)[other]

@@ -117,6 +117,8 @@ def _plane(source: LabelMap, plane: Plane, seed: int) -> tuple[NDArray[np.uint8]
     for signal in (signals(protocol.sequence), dataset.colours(rng)):
         image = degrade(signal[tissue], float(signal[Tissue.MUSCLE] / protocol.muscle_snr), rng)
         images.append(to_model_grid(window_to_uint8(image), grid))
+    # the map has no effusion and no ligaments: fluid beside the joint may well be one
+    labels = np.where((labels == 0) & (tissue == Tissue.FLUID), dataset.UNLABELLED, labels)
     middle = dataset.nearest(labels, grid).astype(np.uint8)
     return images[0], images[1], grid.slice_mask, middle
 

@@ -41,6 +41,27 @@ def _neighbours(volumes: Tensor) -> Tensor:
     return torch.stack([before, x, after], dim=-3)
 
 
+class Residual(nn.Module):
+    """Two convolutions whose result is added to their input."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(channels, channels),
+            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.body(x))
+
+
+def untaught(block: Residual) -> Residual:
+    """The block such that it changes nothing yet: a network may grow and go on from what it has learnt."""
+    nn.init.zeros_(block.get_parameter("body.2.weight"))
+    return block
+
+
 class SegmentationNetwork(nn.Module):
     """A 2.5D U-Net at half resolution with sub-pixel edges; it is told where in the grid it looks.
 
@@ -56,8 +77,10 @@ class SegmentationNetwork(nn.Module):
         self.down3 = nn.Sequential(
             _conv(64, 128, stride=2), _conv(128, 128), _conv(128, 128, dilation=2), _conv(128, 64)
         )
-        self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 40))
-        self.up1 = nn.Sequential(_conv(80, 40), _conv(40, 24))
+        # a sixteenth of the resolution costs next to nothing, and tells muscle from effusion and patella from femur
+        self.context = nn.Sequential(*(untaught(Residual(64, dilation)) for dilation in (1, 2, 4)))
+        self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 40), untaught(Residual(40, 1)))
+        self.up1 = nn.Sequential(_conv(80, 40), _conv(40, 24), untaught(Residual(24, 1)))
         self.up0 = nn.Sequential(_conv(48, 32), _conv(32, 32))
         self.last = nn.Conv2d(32, STRUCTURE_COUNT * 4, 1)
 
@@ -69,7 +92,8 @@ class SegmentationNetwork(nn.Module):
         full = self.stem(torch.cat([functional.pixel_unshuffle(slices, 2), position], dim=1))
         half = self.down1(full)
         quarter = self.down2(half)
-        x = self.up2(torch.cat([_double(self.down3(quarter)), quarter], dim=1))
+        x = self.context(self.down3(quarter))
+        x = self.up2(torch.cat([_double(x), quarter], dim=1))
         x = self.up1(torch.cat([_double(x), half], dim=1))
         x = self.up0(torch.cat([_double(x), full], dim=1))
         return functional.pixel_shuffle(self.last(x), 2)
@@ -98,19 +122,6 @@ def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-class _Residual(nn.Module):
-    def __init__(self, channels: int, dilation: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            _conv(channels, channels),
-            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
-
-
 class ClassificationNetwork(nn.Module):
     """Dense lesion evidence per slice, turned into exact class maps and pooled by attention over all slices.
 
@@ -125,10 +136,11 @@ class ClassificationNetwork(nn.Module):
         self.trunk = nn.Sequential(
             _conv(24, 48, stride=2),
             _conv(48, 48),
+            untaught(Residual(48, 1)),
             _conv(48, 64, stride=2),
-            _Residual(64, 1),
-            _Residual(64, 2),
-            _Residual(64, 4),
+            Residual(64, 1),
+            Residual(64, 2),
+            Residual(64, 4),
         )
         self.evidence = nn.Conv2d(64, LABEL_COUNT, 1)
         nn.init.constant_(self.evidence.bias, -4.0)  # a finding covers few cells

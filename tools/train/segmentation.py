@@ -1,9 +1,10 @@
 """Train ``knee_segmentation``: ``python -m tools.train.segmentation --minutes 60``.
 
-Reads whatever studies ``tools.train.dataset`` has made, and carries on where the last run stopped: the newest state is
-``build/train/segmentation.pt`` (weights, their running mean, optimiser, step). The learning rate rises over the first
-steps of a run and falls to almost nothing at its end, so a run is given the minutes that it may have. What is scored
-and exported is the running mean of the weights.
+Reads whatever studies ``tools.train.dataset`` has made, also those that come while it runs, and carries on where the
+last run stopped: the newest state is ``build/train/segmentation.pt`` (weights, their running mean, optimiser, step).
+The first run starts from the published model (``--scratch``: from chance). The learning rate rises over the first steps
+of a run and falls to almost nothing at its end, so a run is given the minutes that it may have. What is scored and
+exported is the running mean of the weights.
 
 Set ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736`` against page faults, and ``OMP_WAIT_POLICY=passive`` where
 others use the machine as well: threads that spin while they wait burn what the next one needs.
@@ -12,7 +13,7 @@ others use the machine as well: threads that spin while they wait burn what the 
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,16 +24,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from services.common.finding import Structure
-from services.common.tensors import STRUCTURE_COUNT
-from tools.train import dataset
+from services.common.tensors import KNEE_SEGMENTATION, STRUCTURE_COUNT
+from tools.pin_models import REPOSITORY
+from tools.train import dataset, published
+from tools.train.dataset import UNLABELLED
 from tools.train.networks import SegmentationNetwork
 from tools.train.run import Run
 from tools.train.sampling import Patches, Pool, draw
 
 CHECKPOINT = Path("build/train/segmentation.pt")
 SCORES = Path("build/train/segmentation.json")
-SIZES = ((128, 8), (256, 2))  # pixels and patches a step; small windows hold what is rare, whole slices the rest
-WHOLE_SLICES = (0.1, 0.4)  # share of whole slices at the begin and at the end of a run
+PUBLISHED = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
+SIZES = ((128, 8), (256, 3))  # pixels and patches a step; small windows hold what is rare, whole slices the rest
+WHOLE_SLICES = (0.2, 0.6)  # share of whole slices at the begin and at the end of a run
 LABELMAP_SHARE = 0.2  # of the slices, where such studies were made
 EVERY = 100
 # Rare and thin structures count more in the cross entropy, so that they are learnt at all; but a network that was
@@ -45,15 +49,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--scratch", action="store_true", help="from chance, not from the published model")
     parser.add_argument("--studies", type=int, default=12, help="validation studies to score at the end")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(2)  # fp32 throughout: bf16 convolutions were six times slower here
-    run: Run[SegmentationNetwork] = Run(SegmentationNetwork(), CHECKPOINT)
-    train(run, training_paths(), minutes=options.minutes, rate=options.rate)
+    network = SegmentationNetwork()
+    if not options.scratch and not CHECKPOINT.exists():
+        published.start_from(network, published.read(PUBLISHED), _show)
+    run: Run[SegmentationNetwork] = Run(network, CHECKPOINT)
+    begin = options.scratch and run.step == 0
+    train(run, training_paths, emphasis=float(begin), minutes=options.minutes, rate=options.rate)
     scores = validate(run.mean, options.studies)
     SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
     Console().print(scores)
+
+
+@torch.no_grad()
+def _show(network: SegmentationNetwork) -> None:
+    """Pass some windows through, all at once, for the statistics of the layers."""
+    patches = draw(Pool(), training_paths(), np.random.default_rng(0), count=64, size=128)
+    network.slice_logits(patches.images, patches.position)
 
 
 def training_paths() -> list[Path]:
@@ -64,27 +80,34 @@ def training_paths() -> list[Path]:
     return phantom + bent * round(times)
 
 
-def train(run: Run[SegmentationNetwork], paths: Sequence[Path], *, minutes: float, rate: float) -> None:
-    """Take steps until the time is over."""
+def train(
+    run: Run[SegmentationNetwork], source: Callable[[], Sequence[Path]], *, emphasis: float, minutes: float, rate: float
+) -> None:
+    """Take steps until the time is over, on whatever studies there are by then.
+
+    ``emphasis`` 1 lets rare structures count more in the first half, 0 never.
+    """
     rng, pool, console = np.random.default_rng(run.step), Pool(), Console()
-    start, first, recent = time.monotonic(), run.step, []
+    start, first, recent, paths = time.monotonic(), run.step, [], source()
     while (spent := (time.monotonic() - start) / 60) < minutes:
         done = spent / minutes
         run.pace(rate, steps=run.step - first, done=done)
         share = WHOLE_SLICES[0] + (WHOLE_SLICES[1] - WHOLE_SLICES[0]) * done
         size, count = SIZES[int(rng.random() < share)]
-        recent.append(run.take_step(batch_loss(run.network, draw(pool, paths, rng, count=count, size=size), done=done)))
+        patches = draw(pool, paths, rng, count=count, size=size)
+        recent.append(run.take_step(batch_loss(run.network, patches, weight=faded(done) ** emphasis)))
         if run.step % EVERY == 0:
             console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.3f}")
             recent.clear()
             run.save()
+            paths = source()
     run.save()
 
 
-def batch_loss(network: SegmentationNetwork, patches: Patches, *, done: float) -> Tensor:
-    """The loss of one batch, at a share ``done`` of the run."""
+def batch_loss(network: SegmentationNetwork, patches: Patches, *, weight: Tensor) -> Tensor:
+    """The loss of one batch."""
     images = patches.images.contiguous(memory_format=torch.channels_last)
-    return loss(network.slice_logits(images, patches.position), patches.labels, weight=faded(done))
+    return loss(network.slice_logits(images, patches.position), patches.labels, weight=weight)
 
 
 def faded(done: float) -> Tensor:
@@ -93,11 +116,13 @@ def faded(done: float) -> Tensor:
 
 
 def loss(logits: Tensor, labels: Tensor, *, weight: Tensor) -> Tensor:
-    """Weighted cross entropy plus soft Dice over the structures that are in the batch."""
-    log_probability = torch.log_softmax(logits, dim=1)
+    """Weighted cross entropy plus soft Dice over the structures in the batch; ``UNLABELLED`` counts nowhere."""
+    known = (labels != UNLABELLED)[:, None]
+    labels = torch.where(known[:, 0], labels, 0)
+    log_probability = torch.log_softmax(logits, dim=1) * known
     entropy = functional.nll_loss(log_probability, labels, weight=weight)
-    probability = log_probability.exp()
-    truth = functional.one_hot(labels, STRUCTURE_COUNT).movedim(-1, 1).float()
+    probability = log_probability.exp() * known
+    truth = functional.one_hot(labels, STRUCTURE_COUNT).movedim(-1, 1).float() * known
     overlap = (probability * truth).sum(dim=(0, 2, 3))
     size = probability.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
     present = (truth.sum(dim=(0, 2, 3)) > 20).float()
