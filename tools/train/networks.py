@@ -53,6 +53,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
         return torch.relu(x + self.body(x))
 
 

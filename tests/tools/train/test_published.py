@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 from services.common.tensors import KNEE_SEGMENTATION  # noqa: E402
 from tools.pin_models import REPOSITORY  # noqa: E402
 from tools.train import published  # noqa: E402
-from tools.train.networks import SegmentationNetwork, Residual, untaught  # noqa: E402
+from tools.train.networks import Residual, SegmentationNetwork, untaught  # noqa: E402
 
 MODEL = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
 
