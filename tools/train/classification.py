@@ -41,7 +41,7 @@ from tools.train.run import Run
 
 CHECKPOINT = Path("build/train/classification.pt")
 SCORES = Path("build/train/classification.json")
-SIZES, WHOLE_SLICES = ((128, 12), (256, 3)), 0.25
+SHAPES, WHOLE_SLICES = ((12, 128), (3, 256)), 0.25  # patches and pixels a step
 LESION_WEIGHT = 3.0  # a finding covers a small part of the cells
 EVIDENCE_LEVELS, SHARPNESS = (0.0, 1.0, 2.0, 4.0), 2.0
 HELD_OUT = 4  # one study in so many teaches the pooling and never the evidence
@@ -55,9 +55,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--scratch", action="store_true", help="from chance, not from the published model")
+    parser.add_argument("--threads", type=int, default=2, help="fewer are faster where others use the machine as well")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     network = ClassificationNetwork()
     if not options.scratch and not CHECKPOINT.exists():
         start_from(network, published.read(PUBLISHED))
@@ -93,7 +94,7 @@ def start_from(network: ClassificationNetwork, weights: published.Weights) -> No
 @torch.no_grad()
 def _show(network: ClassificationNetwork) -> None:
     """Pass some windows through, all at once, for the statistics of the layers."""
-    patches = draw(Pool(), training_paths(held_out=False), np.random.default_rng(0), count=64, size=128)
+    patches = draw(Pool(), training_paths(held_out=False), np.random.default_rng(0), shape=(64, 128))
     network.slice_evidence(patches.images, patches.position, patches.plane)
 
 
@@ -105,8 +106,8 @@ def train_evidence(
     start, first, recent, paths = time.monotonic(), run.step, [], source()
     while (spent := (time.monotonic() - start) / 60) < minutes:
         run.pace(rate, steps=run.step - first, done=spent / minutes)
-        size, count = SIZES[int(rng.random() < WHOLE_SLICES)]
-        recent.append(run.take_step(evidence_loss(run.network, draw(pool, paths, rng, count=count, size=size))))
+        patches = draw(pool, paths, rng, shape=SHAPES[int(rng.random() < WHOLE_SLICES)])
+        recent.append(run.take_step(evidence_loss(run.network, patches)))
         if run.step % 100 == 0:
             console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.4f}")
             recent.clear()

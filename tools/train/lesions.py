@@ -58,8 +58,9 @@ class LesionPatches:
     truth: Tensor
 
 
-def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, count: int, size: int) -> LesionPatches:
-    """Patches of ``size`` pixels (256: whole slices)."""
+def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, shape: tuple[int, int]) -> LesionPatches:
+    """Patches of a ``shape`` (count, pixels; 256: whole slices)."""
+    count, size = shape
     parts, planes = [], []
     for _ in range(count):
         path = paths[int(rng.integers(len(paths)))]

@@ -33,7 +33,7 @@ def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> n
     )
 
 
-def _neighbours(volumes: Tensor) -> Tensor:
+def neighbours(volumes: Tensor) -> Tensor:
     """(..., 32, 256, 256) uint8 -> (..., 32, 3, 256, 256) float: previous, own and next slice, edges repeated."""
     x = volumes.float() * (4.0 / 255.0) - 1.0
     before = torch.cat([x[..., :1, :, :], x[..., :-1, :, :]], dim=-3)
@@ -101,7 +101,7 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, volume: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 32, 256, 256) uint8 -> labels (N, 32, 256, 256) uint8, confidence (N, 14)."""
-        slices = _neighbours(volume).reshape(-1, 3, ROWS, COLUMNS)
+        slices = neighbours(volume).reshape(-1, 3, ROWS, COLUMNS)
         position = grid_position().to(volume.device).expand(volume.shape[0], -1, -1, -1, -1)
         logits = self.slice_logits(slices, position.reshape(-1, 3, ROWS // 2, COLUMNS // 2)).float()
         labels = logits.argmax(dim=1)
@@ -208,7 +208,7 @@ def with_region(volumes: Tensor, region: Tensor) -> Tensor:
     unknown = (region.abs().sum(dim=-1, keepdim=True) == 0)[..., None]
     box = ((in_rows[..., :, None] & in_columns[..., None, :]) | unknown).float()
     box = box[:, :, None, None].expand(-1, -1, SLICES, -1, -1, -1)
-    return torch.cat([_neighbours(volumes), box], dim=3)
+    return torch.cat([neighbours(volumes), box], dim=3)
 
 
 class CamNetwork(nn.Module):

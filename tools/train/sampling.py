@@ -69,23 +69,31 @@ class Patches:
     labels: Tensor
 
 
-def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, count: int, size: int) -> Patches:
-    """Patches of ``size`` pixels (256: whole slices)."""
+def draw(
+    pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, shape: tuple[int, int], anywhere: float = 0.0
+) -> Patches:
+    """Patches of a ``shape`` (count, pixels; 256: whole slices), a share of them ``anywhere`` and not at what is rare.
+
+    What is sought is found too often: a network that saw nothing but windows around thin cartilage draws it too thick.
+    """
+    count, size = shape
     parts = []
     for _ in range(count):
         example, counts = pool.get(paths[int(rng.integers(len(paths)))])
-        parts.append(_patch(example, choose_place(example, counts, rng), rng, size))
+        parts.append(_patch(example, choose_place(example, counts, rng, anywhere=anywhere), rng, size))
     images, position, labels = (np.stack(part) for part in zip(*parts, strict=True))
     return Patches(torch.from_numpy(images), torch.from_numpy(position), torch.from_numpy(labels).long())
 
 
-def choose_place(example: Example, counts: NDArray[np.int64], rng: np.random.Generator) -> Place:
-    """A plane, a structure by its weight, a slice that shows it, and one of its pixels."""
+def choose_place(
+    example: Example, counts: NDArray[np.int64], rng: np.random.Generator, *, anywhere: float = 0.0
+) -> Place:
+    """A plane, a structure by its weight, a slice that shows it, and one of its pixels; or, that often, any place."""
     plane = int(rng.integers(PLANE_COUNT))
     shown = counts[plane] >= FEWEST_PIXELS
     shown[:, 0] = example.slice_mask[plane] > 0
     weight = _CENTRED_ON * shown.any(axis=0)
-    structure = int(rng.choice(STRUCTURE_COUNT, p=weight / weight.sum()))
+    structure = 0 if rng.random() < anywhere else int(rng.choice(STRUCTURE_COUNT, p=weight / weight.sum()))
     slice_index = int(rng.choice(np.flatnonzero(shown[:, structure])))
     if structure == 0:
         return Place(plane, slice_index, int(rng.integers(ROWS)), int(rng.integers(COLUMNS)))

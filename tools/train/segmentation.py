@@ -27,6 +27,7 @@ from services.common.finding import Structure
 from services.common.tensors import KNEE_SEGMENTATION, STRUCTURE_COUNT
 from tools.pin_models import REPOSITORY
 from tools.train import dataset, published
+from tools.train.balance import balance
 from tools.train.dataset import UNLABELLED
 from tools.train.networks import SegmentationNetwork
 from tools.train.run import Run
@@ -35,10 +36,11 @@ from tools.train.sampling import Patches, Pool, draw
 CHECKPOINT = Path("build/train/segmentation.pt")
 SCORES = Path("build/train/segmentation.json")
 PUBLISHED = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
-SIZES = ((128, 8), (256, 3))  # pixels and patches a step; small windows hold what is rare, whole slices the rest
-WHOLE_SLICES = (0.2, 0.6)  # share of whole slices at the begin and at the end of a run
+SHAPES = ((8, 128), (3, 256))  # patches and pixels a step; small windows hold what is rare, whole slices the rest
+WHOLE_SLICES = (0.3, 0.8)  # share of whole slices at the begin and at the end of a run
 LABELMAP_SHARE = 0.2  # of the slices, where such studies were made
 EVERY = 100
+BALANCING_STUDIES = 8
 # Rare and thin structures count more in the cross entropy, so that they are learnt at all; but a network that was
 # taught so sees three where there is one, so the weights fade to one in the first half of a run.
 CLASS_WEIGHT = torch.tensor([0.5, 0.7, 0.7, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0])
@@ -51,24 +53,28 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--scratch", action="store_true", help="from chance, not from the published model")
     parser.add_argument("--studies", type=int, default=12, help="validation studies to score at the end")
+    parser.add_argument("--threads", type=int, default=2, help="fewer are faster where others use the machine as well")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(2)  # fp32 throughout: bf16 convolutions were six times slower here
+    torch.set_num_threads(options.threads)  # fp32 throughout: bf16 convolutions were six times slower here
     network = SegmentationNetwork()
     if not options.scratch and not CHECKPOINT.exists():
         published.start_from(network, published.read(PUBLISHED), _show)
     run: Run[SegmentationNetwork] = Run(network, CHECKPOINT)
     begin = options.scratch and run.step == 0
     train(run, training_paths, emphasis=float(begin), minutes=options.minutes, rate=options.rate)
+    console = Console()
+    console.print(f"offsets {balance(run.mean, map(dataset.load, training_paths()[:BALANCING_STUDIES]))}")
+    run.save()
     scores = validate(run.mean, options.studies)
     SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
-    Console().print(scores)
+    console.print(scores)
 
 
 @torch.no_grad()
 def _show(network: SegmentationNetwork) -> None:
     """Pass some windows through, all at once, for the statistics of the layers."""
-    patches = draw(Pool(), training_paths(), np.random.default_rng(0), count=64, size=128)
+    patches = draw(Pool(), training_paths(), np.random.default_rng(0), shape=(64, 128))
     network.slice_logits(patches.images, patches.position)
 
 
@@ -93,8 +99,7 @@ def train(
         done = spent / minutes
         run.pace(rate, steps=run.step - first, done=done)
         share = WHOLE_SLICES[0] + (WHOLE_SLICES[1] - WHOLE_SLICES[0]) * done
-        size, count = SIZES[int(rng.random() < share)]
-        patches = draw(pool, paths, rng, count=count, size=size)
+        patches = draw(pool, paths, rng, shape=SHAPES[int(rng.random() < share)], anywhere=done)
         recent.append(run.take_step(batch_loss(run.network, patches, weight=faded(done) ** emphasis)))
         if run.step % EVERY == 0:
             console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.3f}")

@@ -47,7 +47,7 @@ def test_a_mapped_example_equals_the_one_that_was_saved(stored):
 def test_a_patch_shows_its_picture_and_its_labels_in_one_place(stored):
     """Without randomised contrast the disc and its label cover the same pixels, however the slice is bent."""
     rng, pool = np.random.default_rng(0), sampling.Pool()
-    drawn = sampling.draw(pool, [stored], rng, count=12, size=SIZE)
+    drawn = sampling.draw(pool, [stored], rng, shape=(12, SIZE))
     assert drawn.images.shape == (12, 3, SIZE, SIZE)
     assert drawn.position.shape == (12, 3, SIZE // 2, SIZE // 2)
     assert drawn.images.min() >= -1
@@ -70,6 +70,14 @@ def test_a_rare_structure_is_drawn_far_more_often_than_it_occurs():
     assert all(one.slice_mask[place.plane, place.slice_index] for place in places)
 
 
+def test_later_a_structure_is_met_as_often_as_it_occurs():
+    """Places anywhere come from all slices alike."""
+    rng, one = np.random.default_rng(1), example()
+    counts = np.reshape([np.bincount(each, minlength=14) for each in one.labels.reshape(96, -1)], (3, 32, 14))
+    places = [sampling.choose_place(one, counts, rng, anywhere=1.0) for _ in range(200)]
+    assert sum(place.slice_index == 10 for place in places) < 25
+
+
 def test_a_window_knows_where_it_lies():
     """Unbent, a window reads the pixels around its place, and its position says so."""
     rng = np.random.default_rng(2)
@@ -84,7 +92,7 @@ def test_a_window_knows_where_it_lies():
 
 def test_whole_slices_are_not_cropped(stored):
     """At 256 pixels the window is the slice, bent or not."""
-    drawn = sampling.draw(sampling.Pool(), [stored], np.random.default_rng(3), count=2, size=256)
+    drawn = sampling.draw(sampling.Pool(), [stored], np.random.default_rng(3), shape=(2, 256))
     assert drawn.position[0, 1, 0, 0] < -0.99
     assert drawn.position[0, 1, -1, -1] > 0.99
 
@@ -92,7 +100,7 @@ def test_whole_slices_are_not_cropped(stored):
 def test_the_truth_of_a_lesion_lies_over_its_square(stored):
     """The positive cell of a patch covers the pixels that are drawn there."""
     rng, pool = np.random.default_rng(4), lesions.Pool()
-    drawn = lesions.draw(pool, [stored], rng, count=24, size=SIZE)
+    drawn = lesions.draw(pool, [stored], rng, shape=(24, SIZE))
     assert drawn.truth.shape == (24, 12, SIZE // 8, SIZE // 8)
     assert drawn.images.shape == (24, 4, SIZE, SIZE)
     found = drawn.truth[:, LABELS.index("ACL")].sum(dim=(1, 2))
@@ -104,7 +112,7 @@ def test_a_study_without_findings_gives_negatives(tmp_path):
     """No lesion anywhere is an example too."""
     path = tmp_path / "1000001.npz"
     dataset.save(path, example(mark=False))
-    drawn = lesions.draw(lesions.Pool(), [path], np.random.default_rng(5), count=4, size=SIZE)
+    drawn = lesions.draw(lesions.Pool(), [path], np.random.default_rng(5), shape=(4, SIZE))
     assert drawn.truth.sum() == 0
 
 
