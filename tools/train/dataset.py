@@ -87,7 +87,7 @@ def _plane(one: Knee, plane: Plane) -> tuple[NDArray[np.uint8], ...]:
         to_model_grid(window_to_uint8(other), grid),
         grid.slice_mask,
         nearest(structures(scene), grid).astype(np.uint8),
-        _cells(bits),
+        cells(bits),
     )
 
 
@@ -123,7 +123,7 @@ def nearest(voxels: NDArray[np.generic], grid: ModelGrid) -> NDArray[np.generic]
     return np.where(within, stacked[np.ix_(*indices)], 0).astype(voxels.dtype)
 
 
-def _cells(bits: NDArray[np.generic]) -> NDArray[np.uint8]:
+def cells(bits: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Share of each class map cell with a bit set: ``(32, 12, 32, 32)`` uint8 in 255ths."""
     step = GRID[1] // CLASS_MAP_ROWS
     tiles = bits.reshape(SLICES, CLASS_MAP_ROWS, step, CLASS_MAP_COLUMNS, step)

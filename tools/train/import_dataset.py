@@ -1,0 +1,131 @@
+"""``python -m tools.train.import_dataset mrnet <folder>``: turn a data set of real knees into training examples.
+
+Examples go to ``imported/training`` and ``imported/held-out`` below ``--out``; training finds them there. What is there
+already stays. A study that can't be used is left out and counted by its code; a folder of another layout ends the
+command with a code and what was expected. Names of files are hashes, so nothing of a patient is in them.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from services.common.errors import StudyRefused
+from services.common.finding import LABELS
+from tools.train import dataset
+from tools.train.sources import fastmri, hospital, kneemri, mrnet, oai, skmtea
+from tools.train.sources.example import example_of, knows_findings, knows_structures
+from tools.train.sources.record import Study
+from tools.train.sources.refusal import DataCode, DataRefused
+
+DATA_SETS: dict[str, Callable[[Path, Path | None], list[Study]]] = {
+    "mrnet": mrnet.find,
+    "kneemri": kneemri.find,
+    "skmtea": skmtea.find,
+    "fastmri": fastmri.find,
+    "oai": oai.find,
+    "hospital": hospital.find,
+}
+FINDINGS, STRUCTURES = "findings", "structures"
+TRAINING, HELD_OUT = "training", "held-out"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many studies went where, which findings they show, and why the others were left out."""
+
+    studies: Counter[str]
+    present: Counter[str]
+    absent: Counter[str]
+    left_out: Counter[str]
+
+
+def paths(use: str, *, held_out: bool, data: Path = dataset.DATA) -> list[Path]:
+    """Imported examples in which ``FINDINGS`` or ``STRUCTURES`` are known, in an order that never changes."""
+    folder = data / "imported" / (HELD_OUT if held_out else TRAINING)
+    return sorted(path for path in folder.glob(f"*.{use}*npz") if ".part" not in path.suffixes)
+
+
+def import_studies(name: str, studies: list[Study], out: Path, *, held_out: float) -> Summary:
+    """Write the example of every study that can be used and is not there yet."""
+    summary = Summary(Counter(), Counter(), Counter(), Counter())
+    for study in track(studies, description=name):
+        chance = int(sha256(f"{name}/{study.key}".encode()).hexdigest()[:12], 16)
+        kept = study.held_out if study.held_out is not None else chance % 10_000 < held_out * 10_000
+        folder = out / "imported" / (HELD_OUT if kept else TRAINING)
+        try:
+            example = _example(study, folder, f"{name}-{chance:012x}")
+        except (DataRefused, StudyRefused) as refused:
+            if refused.code is DataCode.READER_MISSING:
+                raise
+            summary.left_out[str(refused.code)] += 1
+            continue
+        summary.studies[folder.name] += 1
+        summary.present.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 1)
+        summary.absent.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 0)
+        summary.studies[STRUCTURES] += knows_structures(example)
+    if not summary.studies:
+        show(summary, Console())
+        raise DataRefused(DataCode.NOTHING_USABLE)
+    return summary
+
+
+def _example(study: Study, folder: Path, stem: str) -> dataset.Example:
+    for path in folder.glob(f"{stem}.*npz"):
+        if ".part" not in path.suffixes:
+            return dataset.load(path)
+    example = example_of(study.read())
+    known = [FINDINGS] * knows_findings(example) + [STRUCTURES] * knows_structures(example)
+    dataset.save(folder / f"{stem}.{'.'.join(known)}.npz", example)
+    return example
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Tables of what was made and what was left out."""
+    table = Table("finding", "present", "absent", "unknown", box=SIMPLE)
+    total = summary.studies[TRAINING] + summary.studies[HELD_OUT]
+    for label in LABELS:
+        present, absent = summary.present[label], summary.absent[label]
+        table.add_row(label, str(present), str(absent), str(total - present - absent))
+    console.print(table)
+    console.print(", ".join(_lines(summary.studies)) or "no study")
+    if summary.left_out:
+        console.print(f"[yellow]left out: {', '.join(_lines(summary.left_out))}")
+
+
+def _lines(counts: Counter[str]) -> Iterator[str]:
+    return (f"{count} {name}" for name, count in sorted(counts.items()) if count)
+
+
+def main() -> int:
+    """Import one data set."""
+    parser = argparse.ArgumentParser(prog="python -m tools.train.import_dataset", description=__doc__)
+    parser.add_argument("name", choices=DATA_SETS)
+    parser.add_argument("folder", type=Path, help="the data set as it was published, unpacked")
+    parser.add_argument("--labels", type=Path, help="file or folder of labels, where they lie elsewhere")
+    parser.add_argument("--out", type=Path, default=dataset.DATA)
+    parser.add_argument(
+        "--held-out", type=float, default=0.1, help="share kept for evaluation, where the data set has no split"
+    )
+    options = parser.parse_args()
+    try:
+        studies = DATA_SETS[options.name](options.folder, options.labels)
+        summary = import_studies(options.name, studies, options.out, held_out=options.held_out)
+    except DataRefused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    show(summary, Console())
+    print(f"{options.out / 'imported'}: {summary.studies[TRAINING]} to train, {summary.studies[HELD_OUT]} held out")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
