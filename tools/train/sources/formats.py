@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from services.common.volume import FloatArray, Volume
 from tools.train.sources.refusal import DataCode, DataRefused
@@ -51,16 +50,17 @@ def medical_image(path: Path) -> Volume:
 def sampled(labels: Volume, target: Volume, *, outside: int) -> NDArray[np.uint8]:
     """Labels at the voxels of another volume by nearest neighbour; ``outside`` where they do not reach."""
     to_source: FloatArray = np.linalg.inv(labels.affine) @ target.affine
-    sampled_labels: NDArray[np.uint8] = ndimage.affine_transform(
-        labels.voxels.astype(np.uint8),
-        to_source[:3, :3],
-        to_source[:3, 3],
-        output_shape=target.voxels.shape,
-        order=0,
-        mode="constant",
-        cval=outside,
-    )
-    return sampled_labels
+    result = np.full(target.voxels.shape, outside, dtype=np.uint8)
+    rows, columns = np.indices(target.voxels.shape[1:])
+    last = np.reshape(labels.voxels.shape, (3, 1, 1)) - 1
+    for index, one in enumerate(result):
+        place = to_source[:3, 0] * index + to_source[:3, 3]
+        nearest = np.rint(
+            place[:, None, None] + to_source[:3, 1, None, None] * rows + to_source[:3, 2, None, None] * columns
+        ).astype(int)
+        inside = ((nearest >= 0) & (nearest <= last)).all(axis=0)
+        one[inside] = labels.voxels[tuple(nearest[:, inside])]
+    return result
 
 
 def _reader(name: str) -> Any:

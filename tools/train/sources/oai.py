@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.errors import StudyRefused
 from services.common.finding import Laterality, Structure
 from services.common.volume import FloatArray, Plane, Volume
 from tools.train.partial import MENISCUS, TIBIAL_CARTILAGE, UNKNOWN, unlabelled
@@ -139,7 +140,10 @@ def _over_dicom(folder: Path, masks: Path) -> list[Study]:
 def _read_over_dicom(mask: Path, folders: Iterable[Path]) -> Record:
     drawn = medical_image(mask)
     for folder in folders:
-        knee = intake.read_knee(sorted(path for path in folder.iterdir() if path.is_file()))
+        try:
+            knee = intake.read_knee(sorted(path for path in folder.iterdir() if path.is_file()))
+        except StudyRefused:  # a scout or a radiograph of the same person
+            continue
         for volume in knee.volumes.values():
             if _share_inside(drawn, volume) >= _ON_THE_SCAN:
                 meaning = ZIB if int(drawn.voxels.max()) <= max(ZIB) else WOO
@@ -150,7 +154,7 @@ def _read_over_dicom(mask: Path, folders: Iterable[Path]) -> Record:
 
 def _share_inside(drawn: Volume, volume: Volume) -> float:
     """How much of what is drawn lies in the volume."""
-    where = np.argwhere(drawn.voxels > 0)[::97]
+    where = np.argwhere(drawn.voxels)[::97]
     if not len(where):
         return 0.0
     to_index: FloatArray = np.linalg.inv(volume.affine) @ drawn.affine

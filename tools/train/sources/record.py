@@ -70,10 +70,9 @@ def in_three_planes(series: Series) -> tuple[Series, ...]:
 
 def usual_affine(plane: Plane, slices: int, spacing_mm: tuple[float, float, float]) -> FloatArray:
     """Affine of a stack whose file says nothing of its place: axes along the patient, slices in the model's order."""
-    last = np.asarray(_ALONG[plane]) * spacing_mm[0] * (slices - 1)
-    return stack_affine(
-        _COSINES[plane], spacing_mm[1:], first_position=-last / 2, last_position=last / 2, slices=slices
-    )
+    reach = spacing_mm[0] * (slices - 1) / 2
+    first, last = ([sign * reach * axis for axis in _ALONG[plane]] for sign in (-1, 1))
+    return stack_affine(_COSINES[plane], spacing_mm[1:], first_position=first, last_position=last, slices=slices)
 
 
 def bit_of(label: str) -> np.uint16:

@@ -50,7 +50,7 @@ Labels = NDArray[np.uint8]
 
 def find(folder: Path, _labels: Path | None) -> list[Study]:
     """The scans of all splits whose file is there; validation and test are held out. Raises ``DataRefused``."""
-    studies = []
+    studies: list[Study] = []
     for split in ("train", "val", "test"):
         path = folder / "annotations" / "v1.0.0" / f"{split}.json"
         if not path.is_file():
