@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.common.tensors import PLANE_COUNT, STRUCTURE_COUNT
-from tools.train.dataset import UNLABELLED, Example
+from tools.train.dataset import Example
 from tools.train.networks import SegmentationNetwork, grid_position, neighbours
 
 OFFSETS = np.arange(-2.5, 1.51, 0.25, dtype=np.float32)
@@ -43,7 +43,7 @@ def votes(network: SegmentationNetwork, examples: Iterable[Example]) -> Votes:
             for index in np.flatnonzero(example.slice_mask[plane]):
                 flat, labels = _slice(network, slices[plane, index], index), example.labels[plane, index].ravel()
                 two = np.partition(flat, -2, axis=1)[:, -2:]
-                known, doubt = labels != UNLABELLED, two[:, 1] - two[:, 0] < _SURE
+                known, doubt = labels < STRUCTURE_COUNT, two[:, 1] - two[:, 0] < _SURE
                 settled += counts(flat[known & ~doubt].argmax(axis=1), labels[known & ~doubt])
                 logits.append(flat[known & doubt])
                 truth.append(labels[known & doubt])

@@ -34,9 +34,10 @@ from services.common.tensors import (
 )
 from services.common.transforms import joint_region
 from tools.pin_models import REPOSITORY
-from tools.train import dataset, published
+from tools.train import dataset, imported, published
 from tools.train.lesions import LesionPatches, Pool, draw, jittered
 from tools.train.networks import ClassificationNetwork, grid_position, with_region
+from tools.train.partial import UNKNOWN
 from tools.train.run import Run
 
 CHECKPOINT = Path("build/train/classification.pt")
@@ -79,7 +80,9 @@ def main() -> None:
 
 def training_paths(*, held_out: bool) -> list[Path]:
     """Studies that are kept for the pooling, or all others."""
-    return [path for path in dataset.paths(dataset.TRAINING_SEED) if (int(path.stem) % HELD_OUT == 0) is held_out]
+    drawn = {path: int(path.stem) for path in dataset.paths(dataset.TRAINING_SEED)}
+    real = {path: imported.number(path) for path in imported.paths(imported.FINDINGS)}
+    return [path for path, number in (drawn | real).items() if (number % HELD_OUT == 0) is held_out]
 
 
 def start_from(network: ClassificationNetwork, weights: published.Weights) -> None:
@@ -117,17 +120,19 @@ def train_evidence(
 
 
 def evidence_loss(network: ClassificationNetwork, patches: LesionPatches) -> Tensor:
-    """Cross entropy of every cell and label, cells with a finding counting more."""
+    """Cross entropy of every cell whose label is known, cells with a finding counting more."""
     images = patches.images.contiguous(memory_format=torch.channels_last)
     evidence = network.slice_evidence(images, patches.position, patches.plane)
     weight = torch.full((LABEL_COUNT, 1, 1), LESION_WEIGHT)
     # scaled so that the loss is of the order of one: nearly all cells are empty
-    return 30 * functional.binary_cross_entropy_with_logits(evidence, patches.truth, pos_weight=weight)
+    return 30 * functional.binary_cross_entropy_with_logits(
+        evidence, patches.truth, weight=patches.known[:, :, None, None], pos_weight=weight
+    )
 
 
 @torch.no_grad()
 def evidence_of(network: ClassificationNetwork, paths: Sequence[Path]) -> dict[str, Tensor]:
-    """Evidence, slice mask and findings of whole studies: (K,3,32,12,32,32) half, (K,3,32), (K,12)."""
+    """Evidence, slice mask and findings of whole studies: (K,3,32,12,32,32) half, (K,3,32), (K,12); NaN: unknown."""
     network.eval()
     rng, position = np.random.default_rng(0), grid_position()
     evidence, masks, findings = [], [], []
@@ -138,7 +143,7 @@ def evidence_of(network: ClassificationNetwork, paths: Sequence[Path]) -> dict[s
         planes = [network.slice_evidence(slices[i], position, torch.full((SLICES,), i)) for i in range(PLANE_COUNT)]
         evidence.append(torch.stack(planes).half())
         masks.append(torch.from_numpy(example.slice_mask).float())
-        findings.append(torch.from_numpy(example.findings).float())
+        findings.append(torch.from_numpy(np.where(example.findings == UNKNOWN, np.nan, example.findings)).float())
     return {"evidence": torch.stack(evidence), "mask": torch.stack(masks), "findings": torch.stack(findings)}
 
 
@@ -151,6 +156,8 @@ def place_pooling(pooling: nn.Module, studies: dict[str, Tensor]) -> None:
     """
     truth = studies["findings"].numpy()
     for label in range(LABEL_COUNT):
+        if not both_classes(truth[:, label]):
+            continue
         evidence = studies["evidence"][:, :, :, label].float()
         trials = []
         for level in EVIDENCE_LEVELS:
@@ -174,10 +181,16 @@ def train_pooling(pooling: nn.Module, studies: dict[str, Tensor]) -> None:
         keep = torch.where(keep.sum(dim=1, keepdim=True) == 0, 1.0, keep)
         maps = pooling.maps(studies["evidence"][chosen].float())
         logits, _ = pooling(maps, studies["mask"][chosen] * keep)
-        loss = functional.binary_cross_entropy_with_logits(logits, studies["findings"][chosen])
+        loss = known_loss(logits, studies["findings"][chosen])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+
+
+def known_loss(logits: Tensor, findings: Tensor) -> Tensor:
+    """Cross entropy over the findings that are known, (K,12) each; NaN is unknown."""
+    truth = torch.nan_to_num(findings)
+    return functional.binary_cross_entropy_with_logits(logits, truth, weight=(~findings.isnan()).float())
 
 
 @torch.no_grad()
@@ -203,14 +216,26 @@ def score(
 
 
 def area(probability: NDArray[np.float64], truth: NDArray[np.float32]) -> float:
-    """Area under the ROC curve: how often a positive study scores above a negative one."""
+    """Area under the ROC curve: how often a positive study scores above a negative one; NaN without one of them."""
+    if not both_classes(truth):
+        return float("nan")
     positive, negative = probability[truth > 0.5], probability[truth < 0.5]
     above = (positive[:, None] > negative[None, :]).mean() + 0.5 * (positive[:, None] == negative[None, :]).mean()
     return float(above)
 
 
+def both_classes(truth: NDArray[np.float32]) -> bool:
+    """Whether some studies are known to have a finding, and some not to."""
+    return bool((truth > 0.5).any() and (truth < 0.5).any())
+
+
 def best_threshold(probability: NDArray[np.float64], truth: NDArray[np.float32]) -> float:
-    """The threshold that maximises sensitivity plus specificity, kept between 0.1 and 0.9."""
+    """The threshold that maximises sensitivity plus specificity, kept between 0.1 and 0.9.
+
+    One half where one of the two can't be known.
+    """
+    if not both_classes(truth):
+        return 0.5
     ordered = np.unique(probability)
     between = (ordered[1:] + ordered[:-1]) / 2
     positive, negative = probability[truth > 0.5], probability[truth < 0.5]

@@ -15,7 +15,7 @@ from services.common.finding import Structure
 Picture = NDArray[np.float32]
 BONES = (Structure.FEMUR, Structure.TIBIA, Structure.PATELLA, Structure.FIBULA)
 CARTILAGES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PATELLAR_CARTILAGE + 1))
-LABEL_VALUES = 256  # ``UNLABELLED`` is one of them and, like background, keeps its grey
+LABEL_VALUES = 256  # voxels without a label keep their grey, like background
 
 
 def curve(rng: np.random.Generator) -> Picture:

@@ -31,7 +31,6 @@ from tools.phantom.tissues import Tissue, signals
 DATA = Path("build/train/data")
 TRAINING_SEED, VALIDATION_SEED, LABELMAP_SEED = 1_000_000, 2_000_000, 3_000_000
 MATRIX = 256
-UNLABELLED = 255  # in ``labels``: nobody knows what is there, so nobody may be taught
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +38,9 @@ class Example:
     """One study on the model grid.
 
     ``volumes`` and ``recoloured`` (3,32,256,256) uint8: the clinical contrast and a strongly randomised one;
-    ``slice_mask`` (3,32); ``labels`` (3,32,256,256) of ``Structure`` or ``UNLABELLED``; ``lesions`` (3,32,12,32,32)
-    uint8, the share of each class map cell that a finding covers, in 255ths; ``findings`` (12,) 0 or 1.
+    ``slice_mask`` (3,32), all 0 for a plane that is missing; ``labels`` (3,32,256,256) of ``Structure``, or what
+    ``partial`` says of voxels without a label; ``lesions`` (3,32,12,32,32) uint8, the share of each class map cell that
+    a finding covers, in 255ths; ``findings`` (12,) 0, 1 or ``partial.UNKNOWN``.
     """
 
     volumes: NDArray[np.uint8]

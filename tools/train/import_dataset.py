@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from rich.box import SIMPLE
@@ -20,7 +19,8 @@ from rich.table import Table
 
 from services.common.errors import StudyRefused
 from services.common.finding import LABELS
-from tools.train import dataset
+from tools.train import dataset, imported
+from tools.train.imported import FINDINGS, HELD_OUT, STRUCTURES, TRAINING
 from tools.train.sources import fastmri, hospital, kneemri, mrnet, oai, skmtea
 from tools.train.sources.example import example_of, knows_findings, knows_structures
 from tools.train.sources.record import Study
@@ -34,8 +34,6 @@ DATA_SETS: dict[str, Callable[[Path, Path | None], list[Study]]] = {
     "oai": oai.find,
     "hospital": hospital.find,
 }
-FINDINGS, STRUCTURES = "findings", "structures"
-TRAINING, HELD_OUT = "training", "held-out"
 
 
 @dataclass(frozen=True)
@@ -48,21 +46,15 @@ class Summary:
     left_out: Counter[str]
 
 
-def paths(use: str, *, held_out: bool, data: Path = dataset.DATA) -> list[Path]:
-    """Imported examples in which ``FINDINGS`` or ``STRUCTURES`` are known, in an order that never changes."""
-    folder = data / "imported" / (HELD_OUT if held_out else TRAINING)
-    return sorted(path for path in folder.glob(f"*.{use}*npz") if ".part" not in path.suffixes)
-
-
 def import_studies(name: str, studies: list[Study], out: Path, *, held_out: float) -> Summary:
     """Write the example of every study that can be used and is not there yet."""
     summary = Summary(Counter(), Counter(), Counter(), Counter())
     for study in track(studies, description=name):
-        chance = int(sha256(f"{name}/{study.key}".encode()).hexdigest()[:12], 16)
-        kept = study.held_out if study.held_out is not None else chance % 10_000 < held_out * 10_000
-        folder = out / "imported" / (HELD_OUT if kept else TRAINING)
+        digest = imported.digest(name, study.key)
+        kept = study.held_out if study.held_out is not None else int(digest, 16) % 10_000 < held_out * 10_000
+        folder = imported.folder(out, held_out=kept)
         try:
-            example = _example(study, folder, f"{name}-{chance:012x}")
+            example = _example(study, folder, f"{name}-{digest}")
         except (DataRefused, StudyRefused) as refused:
             if refused.code is DataCode.READER_MISSING:
                 raise

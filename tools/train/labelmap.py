@@ -27,6 +27,7 @@ from tools.phantom.protocol import PD, PD_FS, T1, T2_FS, Protocol, rotation, sta
 from tools.phantom.shapes import Field
 from tools.phantom.tissues import Tissue, signals
 from tools.train import dataset
+from tools.train.partial import UNKNOWN
 
 MAP = Path("../shared/data/knee_labelmap/SAG_3D_DESS_RIGHT_bones_cart_men_fib-label.nrrd")
 # the map's own numbers, in order of its legend
@@ -118,7 +119,7 @@ def _plane(source: LabelMap, plane: Plane, seed: int) -> tuple[NDArray[np.uint8]
         image = degrade(signal[tissue], float(signal[Tissue.MUSCLE] / protocol.muscle_snr), rng)
         images.append(to_model_grid(window_to_uint8(image), grid))
     # the map has no effusion and no ligaments: fluid beside the joint may well be one
-    labels = np.where((labels == 0) & (tissue == Tissue.FLUID), dataset.UNLABELLED, labels)
+    labels = np.where((labels == 0) & (tissue == Tissue.FLUID), UNKNOWN, labels)
     middle = dataset.nearest(labels, grid).astype(np.uint8)
     return images[0], images[1], grid.slice_mask, middle
 

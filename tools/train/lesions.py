@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.common.finding import LABELS, Structure
-from services.common.tensors import CLASS_MAP_COLUMNS, COLUMNS, LABEL_COUNT, PLANE_COUNT, ROWS
+from services.common.tensors import CLASS_MAP_COLUMNS, COLUMNS, LABEL_COUNT, ROWS
 from services.common.transforms import joint_region
 from tools.train.contrast import Picture, clinical, degraded, mixed
 from tools.train.dataset import Example, load
+from tools.train.partial import located
 from tools.train.sampling import Bend, Place, bent_window
 
 CELL = ROWS // CLASS_MAP_COLUMNS
@@ -34,13 +35,15 @@ class Pool:
     examples: dict[Path, Example] = field(default_factory=dict)
     cells: dict[Path, NDArray[np.int64]] = field(default_factory=dict)
     regions: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
+    known: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
 
     def get(self, path: Path) -> Example:
-        """The example of a file; ``cells[path]`` (3, 32, 12) and ``regions[path]`` (3, 4) are there afterwards."""
+        """The example of a file; then ``cells`` (3, 32, 12), ``regions`` (3, 4) and ``known`` (12,) hold its path."""
         if path not in self.examples:
             example = load(path)
             self.examples[path] = example
             self.cells[path] = np.count_nonzero(example.lesions > SHOWN * 255, axis=(3, 4))
+            self.known[path] = located(example.findings, example.lesions).astype(np.float32)
             self.regions[path] = np.stack([joint_region(labels) for labels in example.labels])
         return self.examples[path]
 
@@ -49,19 +52,21 @@ class Pool:
 class LesionPatches:
     """``images`` (M,4,S,S): three slices and the region; ``position`` (M,3,S/2,S/2); ``plane`` (M,); ``truth``.
 
-    ``truth`` (M,12,S/8,S/8) is 1 where a cell shows a finding.
+    ``truth`` (M,12,S/8,S/8) is 1 where a cell shows a finding; ``known`` (M,12) is 0 for findings of which the study
+    does not say whether or where they are.
     """
 
     images: Tensor
     position: Tensor
     plane: Tensor
     truth: Tensor
+    known: Tensor
 
 
 def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, shape: tuple[int, int]) -> LesionPatches:
     """Patches of a ``shape`` (count, pixels; 256: whole slices)."""
     count, size = shape
-    parts, planes = [], []
+    parts, planes, known = [], [], []
     for _ in range(count):
         path = paths[int(rng.integers(len(paths)))]
         example = pool.get(path)
@@ -69,13 +74,14 @@ def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, shape: 
         region = jittered(pool.regions[path][place.plane], rng)
         parts.append(_patch(example, place, region, rng=rng, size=size))
         planes.append(place.plane)
+        known.append(pool.known[path])
     images, position, truth = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
-    return LesionPatches(images, position, torch.tensor(planes), truth)
+    return LesionPatches(images, position, torch.tensor(planes), truth, torch.from_numpy(np.stack(known)))
 
 
 def choose_place(example: Example, cells: NDArray[np.int64], rng: np.random.Generator) -> Place:
     """Six times in ten a finding of the study, two in ten a meniscus, torn or not; else anywhere."""
-    plane = int(rng.integers(PLANE_COUNT))
+    plane = int(rng.choice(np.flatnonzero(example.slice_mask.any(axis=1))))
     shown = np.flatnonzero(cells[plane].any(axis=0))
     kind = rng.random()
     if kind < 0.2 and (place := _meniscus(example, plane, rng)):

@@ -88,8 +88,8 @@ def draw(
 def choose_place(
     example: Example, counts: NDArray[np.int64], rng: np.random.Generator, *, anywhere: float = 0.0
 ) -> Place:
-    """A plane, a structure by its weight, a slice that shows it, and one of its pixels; or, that often, any place."""
-    plane = int(rng.integers(PLANE_COUNT))
+    """A plane that is there, a structure by its weight, a slice that shows it, one of its pixels; that often, any place."""
+    plane = int(rng.choice(np.flatnonzero(example.slice_mask.any(axis=1))))
     shown = counts[plane] >= FEWEST_PIXELS
     shown[:, 0] = example.slice_mask[plane] > 0
     weight = _CENTRED_ON * shown.any(axis=0)

@@ -21,15 +21,14 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
-from torch.nn import functional
 
 from services.common.finding import Structure
 from services.common.tensors import KNEE_SEGMENTATION, STRUCTURE_COUNT
 from tools.pin_models import REPOSITORY
-from tools.train import dataset, published
+from tools.train import dataset, imported, published
 from tools.train.balance import balance
-from tools.train.dataset import UNLABELLED
 from tools.train.networks import SegmentationNetwork
+from tools.train.partial import POSSIBLE
 from tools.train.run import Run
 from tools.train.sampling import Patches, Pool, draw
 
@@ -79,11 +78,11 @@ def _show(network: SegmentationNetwork) -> None:
 
 
 def training_paths() -> list[Path]:
-    """Phantom studies, and those of the real label map so often that they make up their share."""
-    phantom = list(dataset.paths(dataset.TRAINING_SEED))
+    """Phantom studies and imported ones, and those of the real label map so often that they make up their share."""
+    drawn = [*dataset.paths(dataset.TRAINING_SEED), *imported.paths(imported.STRUCTURES)]
     bent = list(dataset.paths(dataset.LABELMAP_SEED))
-    times = LABELMAP_SHARE / (1 - LABELMAP_SHARE) * len(phantom) / max(len(bent), 1)
-    return phantom + bent * round(times)
+    times = LABELMAP_SHARE / (1 - LABELMAP_SHARE) * len(drawn) / max(len(bent), 1)
+    return drawn + bent * round(times)
 
 
 def train(
@@ -121,13 +120,18 @@ def faded(done: float) -> Tensor:
 
 
 def loss(logits: Tensor, labels: Tensor, *, weight: Tensor) -> Tensor:
-    """Weighted cross entropy plus soft Dice over the structures in the batch; ``UNLABELLED`` counts nowhere."""
-    known = (labels != UNLABELLED)[:, None]
-    labels = torch.where(known[:, 0], labels, 0)
-    log_probability = torch.log_softmax(logits, dim=1) * known
-    entropy = functional.nll_loss(log_probability, labels, weight=weight)
+    """Weighted cross entropy of what a voxel may be, plus soft Dice over the structures in the batch.
+
+    The Dice counts labelled voxels alone; one that may be anything counts nowhere (``partial``).
+    """
+    possible = torch.from_numpy(POSSIBLE)[labels].movedim(-1, 1)
+    log_probability = torch.log_softmax(logits, dim=1)
+    of_possible = torch.logsumexp(log_probability.masked_fill(~possible, -torch.inf), dim=1)
+    importance = torch.where(labels < STRUCTURE_COUNT, weight[labels.clamp(max=STRUCTURE_COUNT - 1)], 1.0)
+    entropy = -(importance * of_possible).sum() / importance.sum()
+    known = (labels < STRUCTURE_COUNT)[:, None]
     probability = log_probability.exp() * known
-    truth = functional.one_hot(labels, STRUCTURE_COUNT).movedim(-1, 1).float() * known
+    truth = possible.float() * known
     overlap = (probability * truth).sum(dim=(0, 2, 3))
     size = probability.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
     present = (truth.sum(dim=(0, 2, 3)) > 20).float()

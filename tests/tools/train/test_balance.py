@@ -7,8 +7,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 
 from tools.train import balance  # noqa: E402
 from tools.train.balance import Votes  # noqa: E402
-from tools.train.dataset import UNLABELLED, Example  # noqa: E402
+from tools.train.dataset import Example  # noqa: E402
 from tools.train.networks import SegmentationNetwork  # noqa: E402
+from tools.train.partial import UNKNOWN  # noqa: E402
 
 
 def example(labels):
@@ -42,7 +43,7 @@ def test_the_last_layer_takes_the_offsets_for_every_pixel():
     torch.manual_seed(0)
     network = SegmentationNetwork().eval()
     slices, position = torch.rand(1, 3, 64, 64), torch.zeros(1, 3, 32, 32)
-    labels = np.random.default_rng(1).choice([0, 1, UNLABELLED], (3, 32, 256, 256)).astype(np.uint8)
+    labels = np.random.default_rng(1).choice([0, 1, UNKNOWN], (3, 32, 256, 256)).astype(np.uint8)
     with torch.no_grad():
         before = network.slice_logits(slices, position)
         offsets = balance.balance(network, [example(labels)])
@@ -55,6 +56,6 @@ def test_pixels_are_counted_once():
     """Settled and doubtful pixels together are all that have a label."""
     torch.manual_seed(0)
     labels = np.zeros((3, 32, 256, 256), np.uint8)
-    labels[:, :16] = UNLABELLED
+    labels[:, :16] = UNKNOWN
     said = balance.votes(SegmentationNetwork(), [example(labels)])
     assert len(said.truth) + said.settled[:, 2].sum() == 256 * 256

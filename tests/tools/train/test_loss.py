@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is for training only; make models installs it")
 
 from services.common.finding import Structure  # noqa: E402
+from tools.train.partial import MENISCUS, UNKNOWN, unlabelled  # noqa: E402
 from tools.train.segmentation import CLASS_WEIGHT, faded, loss  # noqa: E402
 
 
@@ -40,3 +41,34 @@ def test_the_weights_fade_to_one_by_the_middle_of_a_run():
     assert torch.equal(faded(0.0), CLASS_WEIGHT)
     assert torch.equal(faded(0.5), torch.ones(len(Structure)))
     assert torch.equal(faded(1.0), torch.ones(len(Structure)))
+
+
+def test_voxels_without_a_label_teach_nothing_but_what_they_are_not():
+    """Beside drawn bones any answer but bone is right; where nothing is drawn every answer is."""
+    truth, weight = labels(), torch.ones(len(Structure))
+    effusion = logits_of(torch.where(truth == 0, Structure.EFFUSION, truth))
+    partly = torch.where(truth == 0, unlabelled({Structure.FEMUR, Structure.TIBIA}), truth)
+    assert loss(effusion, truth, weight=weight) > 5
+    assert loss(effusion, partly, weight=weight) < 0.01
+    tibia = logits_of(torch.where(truth == 0, Structure.TIBIA, truth))
+    assert loss(tibia, partly, weight=weight) > 5
+    assert loss(tibia, torch.where(truth == 0, UNKNOWN, truth), weight=weight) < 0.01
+
+
+def test_a_pair_without_a_side_takes_either():
+    """Medial or lateral, but not bone."""
+    truth = torch.full((1, 32, 32), MENISCUS)
+    weight = torch.ones(len(Structure))
+    rights = [torch.full_like(truth, each) for each in (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS)]
+    costs = [loss(logits_of(each), truth, weight=weight).item() for each in (*rights, torch.full_like(truth, 1))]
+    assert costs[0] == pytest.approx(costs[1])
+    assert costs[2] > costs[0] + 10
+
+
+def test_a_batch_without_any_label_has_no_gradient():
+    """And is a number."""
+    logits = torch.randn(1, len(Structure), 16, 16, requires_grad=True)
+    value = loss(logits, torch.full((1, 16, 16), UNKNOWN), weight=torch.ones(len(Structure)))
+    value.backward()
+    assert torch.isfinite(value)
+    assert logits.grad.abs().max() < 1e-6

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 
 from services.common.finding import LABELS, Structure  # noqa: E402
 from tools.train import contrast, dataset, lesions, sampling  # noqa: E402
+from tools.train.partial import UNKNOWN  # noqa: E402
 from tools.train.sampling import Bend, Place  # noqa: E402
 
 SIZE = 128
@@ -114,6 +115,20 @@ def test_a_study_without_findings_gives_negatives(tmp_path):
     dataset.save(path, example(mark=False))
     drawn = lesions.draw(lesions.Pool(), [path], np.random.default_rng(5), shape=(4, SIZE))
     assert drawn.truth.sum() == 0
+
+
+def test_a_study_of_one_plane_gives_windows_of_that_plane(tmp_path):
+    """The others are missing, and what was not judged is marked."""
+    one, path = example(mark=False), tmp_path / "mrnet-0123456789ab.findings.npz"
+    one.slice_mask[:2], one.volumes[:2], one.labels[:] = 0, 0, UNKNOWN
+    one.findings[:] = UNKNOWN
+    one.findings[:2] = 1, 0
+    dataset.save(path, one)
+    drawn = lesions.draw(lesions.Pool(), [path], np.random.default_rng(8), shape=(6, SIZE))
+    assert set(drawn.plane.tolist()) == {2}
+    assert drawn.known.tolist() == [[0, 1] + [0] * 10] * 6
+    labelled = sampling.draw(sampling.Pool(), [path], np.random.default_rng(9), shape=(4, SIZE))
+    assert (labelled.labels == UNKNOWN).any()
 
 
 def test_bones_mostly_share_their_grey_and_air_keeps_its_own():

@@ -15,7 +15,7 @@ from services.common.errors import StudyRefused
 from services.common.finding import LABELS, Laterality, Structure
 from services.common.volume import PLANES, Plane
 from tests.studies import STUDY, series, study, write
-from tools.train import dataset, import_dataset
+from tools.train import dataset, import_dataset, imported
 from tools.train.partial import UNKNOWN, unlabelled
 from tools.train.sources import hospital
 from tools.train.sources.drawings import structure_named
@@ -174,9 +174,9 @@ def test_the_command_imports_counts_and_names_nobody(folder, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "1 to train, 0 held out" in ended.stdout
     assert "1 NOTHING_LABELLED" in ended.stdout
-    (path,) = import_dataset.paths(import_dataset.FINDINGS, held_out=False, data=out)
-    assert [path] == import_dataset.paths(import_dataset.STRUCTURES, held_out=False, data=out)
-    assert import_dataset.paths(import_dataset.FINDINGS, held_out=True, data=out) == []
+    (path,) = imported.paths(imported.FINDINGS, held_out=False, data=out)
+    assert [path] == imported.paths(imported.STRUCTURES, held_out=False, data=out)
+    assert imported.paths(imported.FINDINGS, held_out=True, data=out) == []
     assert known(dataset.load(path).findings) == {"ACL": True, "MCL": False}
     whole = ended.stdout + ended.stderr + path.name
     assert "anary" not in whole.lower()
@@ -191,7 +191,7 @@ def test_the_command_goes_on_where_it_was(folder, tmp_path, monkeypatch, capsys)
     for _ in range(2):
         assert import_dataset.main() == 0
         assert "0 to train, 1 held out" in capsys.readouterr().out
-        (path,) = import_dataset.paths(import_dataset.FINDINGS, held_out=True, data=tmp_path / "data")
+        (path,) = imported.paths(imported.FINDINGS, held_out=True, data=tmp_path / "data")
         stamps.append(path.stat().st_mtime_ns)
     assert stamps[0] == stamps[1]
 
