@@ -1,7 +1,8 @@
 """``python -m tools.phantom --seed 7 --finding ACL --out build/phantom``: write a synthetic study and look at it.
 
 ``--whole`` acquires seven series instead of three, ``--artefact`` spoils them, ``--transfer-syntax`` compresses them,
-``--truth`` writes the ground truth beside them as DICOM Segmentations and JSON.
+``--vendor`` writes the tags as a maker's scanners do, ``--truth`` writes the ground truth beside them as DICOM
+Segmentations and JSON.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from tools.phantom.artefacts import ARTEFACTS
 from tools.phantom.sheet import write_sheet
 from tools.phantom.study import MATRIX, WHOLE_EXAMINATION, Plan, image_study, write_instances
 from tools.phantom.truth import write_truth
+from tools.phantom.vendor import VENDORS
 
 TRANSFER_SYNTAXES = {
     "explicit": pydicom.uid.ExplicitVRLittleEndian,
@@ -41,6 +43,7 @@ def main() -> None:
             options.out,
             study,
             transfer_syntax=TRANSFER_SYNTAXES[options.transfer_syntax],
+            vendor=options.vendor,
             on_instance=lambda: progress.advance(task),
         )
     if options.truth:
@@ -58,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--whole", action="store_true", help="seven series of five sequences, not three of one")
     parser.add_argument("--artefact", action="append", default=[], choices=ARTEFACTS)
     parser.add_argument("--transfer-syntax", default="explicit", choices=TRANSFER_SYNTAXES)
+    parser.add_argument("--vendor", choices=VENDORS, help="write the tags as scanners of this maker do")
     parser.add_argument("--out", type=Path, default=Path("build/phantom"))
     parser.add_argument("--truth", action="store_true", help="also write the ground truth: SEG objects and truth.json")
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet to this PNG file")

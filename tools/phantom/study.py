@@ -16,6 +16,7 @@ from services.common.volume import PLANES, Plane
 from tools.phantom.acquire import Acquisition, acquire
 from tools.phantom.anatomy import Knee, knee
 from tools.phantom.protocol import SEQUENCES, Protocol, vary
+from tools.phantom.vendor import dress
 
 MATRIX = 320
 
@@ -80,11 +81,13 @@ def write_instances(
     study: Study,
     *,
     transfer_syntax: UID = ExplicitVRLittleEndian,
+    vendor: str | None = None,
     on_instance: Callable[[], None] = lambda: None,
 ) -> list[list[pydicom.Dataset]]:
     """Write every series into its own folder and return the instances, uncompressed, by series.
 
-    A plane's first series lies in ``<plane>``, a further one in ``<plane>-<sequence>``.
+    A plane's first series lies in ``<plane>``, a further one in ``<plane>-<sequence>``. ``vendor`` is a key of
+    ``vendor.VENDORS`` or None for tags of no maker's.
     """
     written: list[list[pydicom.Dataset]] = []
     seen: set[Plane] = set()
@@ -93,7 +96,7 @@ def write_instances(
         place = folder / (f"{plane}-{series.protocol.name}" if plane in seen else plane)
         seen.add(plane)
         place.mkdir(parents=True, exist_ok=True)
-        instances = [instance(study, number, index) for index in range(len(series.image.voxels))]
+        instances = [dress(instance(study, number, index), vendor) for index in range(len(series.image.voxels))]
         for index, one in enumerate(instances, start=1):
             encoded(one, transfer_syntax).save_as(place / f"{index:03d}.dcm", enforce_file_format=True)
             on_instance()
