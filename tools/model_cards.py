@@ -1,8 +1,8 @@
 """Write the measured numbers into the model cards: ``python -m tools.model_cards``.
 
 The block between the two markers of a card comes from ``docs/evaluation/report.json``, which ``tools.evaluate`` writes
-with ``--publish docs/evaluation``; everything else in a card is written by people. A report about other model files than
-those beside the cards is refused, so a card never shows the numbers of another model.
+with ``--publish docs/evaluation``; everything else in a card is written by people. A report about other model files
+than those beside the cards is refused, so a card never shows the numbers of another model.
 """
 
 import json
@@ -69,13 +69,15 @@ def structures(numbers: Numbers, _parameters_of_model: Mapping[str, str]) -> Ite
     """Lines about ``knee_segmentation``."""
     yield _about(numbers)
     yield ""
-    yield "| structure | Dice | surface distance, mm |"
-    yield "| --- | ---: | ---: |"
+    yield "| structure | Dice | 95 % interval | surface distance, mm |"
+    yield "| --- | ---: | ---: | ---: |"
     for name, value in numbers["dice"].items():
-        yield f"| {name.replace('_', ' ')} | {value:.3f} | {numbers['surface_mm'][name]:.2f} |"
+        ends = numbers.get("dice_ci", {}).get(name)
+        interval = f"{ends[0]:.3f}-{ends[1]:.3f}" if ends else "-"
+        yield f"| {name.replace('_', ' ')} | {value:.3f} | {interval} | {numbers['surface_mm'][name]:.2f} |"
     if numbers.get("real"):
         yield ""
-        yield f"{numbers['real']['series']}, never trained on, against a semi-automatic reference on "
+        yield f"{numbers['real']['series']}, never trained on, against a semi-automatic reference on"
         yield f"{len(numbers['real']['reference_slices'])} slices: " + "; ".join(
             f"{echo} ms " + ", ".join(f"{bone} {value:.3f}" for bone, value in each["dice"].items())
             for echo, each in numbers["real"]["by_echo_ms"].items()
