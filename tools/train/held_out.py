@@ -48,7 +48,7 @@ def read(engine: Engine, example: Example) -> Reading:
         region[plane] = joint_region(found)
         used = example.slice_mask[plane] > 0
         overlap += overlaps(found[used], example.labels[plane][used])
-    inputs = {"volumes": example.volumes, "slice_mask": example.slice_mask, "region": region}
+    inputs: dict[str, NDArray[Any]] = {"volumes": example.volumes, "slice_mask": example.slice_mask, "region": region}
     logits = engine.infer(KNEE_CLASSIFICATION, inputs)["logits"].astype(np.float64)
     return Reading(logits, np.asarray(example.findings), overlap)
 
