@@ -88,7 +88,7 @@ def draw(
 def choose_place(
     example: Example, counts: NDArray[np.int64], rng: np.random.Generator, *, anywhere: float = 0.0
 ) -> Place:
-    """A plane that is there, a structure by its weight, a slice that shows it, one of its pixels; that often, any place."""
+    """A plane that is there, a structure by weight, a slice that shows it, one of its pixels; that often any place."""
     plane = int(rng.choice(np.flatnonzero(example.slice_mask.any(axis=1))))
     shown = counts[plane] >= FEWEST_PIXELS
     shown[:, 0] = example.slice_mask[plane] > 0
