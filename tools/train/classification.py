@@ -232,11 +232,11 @@ def both_classes(truth: NDArray[np.float32]) -> bool:
 def best_threshold(probability: NDArray[np.float64], truth: NDArray[np.float32]) -> float:
     """The threshold that maximises sensitivity plus specificity, kept between 0.1 and 0.9.
 
-    One half where one of the two can't be known.
+    One half where one of the two can't be known, or all studies are answered alike.
     """
-    if not both_classes(truth):
-        return 0.5
     ordered = np.unique(probability)
+    if len(ordered) < 2 or not both_classes(truth):
+        return 0.5
     between = (ordered[1:] + ordered[:-1]) / 2
     positive, negative = probability[truth > 0.5], probability[truth < 0.5]
     gain = [(positive >= value).mean() + (negative < value).mean() for value in between]

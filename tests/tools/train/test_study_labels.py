@@ -61,6 +61,7 @@ def test_unknown_findings_count_nowhere():
     assert classification.area(scores, truth) == 1.0
     assert 0.2 < classification.best_threshold(scores, truth) < 0.8
     assert classification.best_threshold(scores, np.full(4, np.nan, np.float32)) == 0.5
+    assert classification.best_threshold(np.ones(4), truth) == 0.5
     assert np.isnan(classification.area(scores, np.array([0, np.nan, 0, 0], np.float32)))
 
 
