@@ -67,7 +67,7 @@ def best_offsets(said: Votes) -> NDArray[np.float32]:
     offsets = np.zeros(STRUCTURE_COUNT, dtype=np.float32)
     for _ in range(ROUNDS):
         for structure in range(1, STRUCTURE_COUNT):
-            trials = [_with(offsets, structure, value) for value in OFFSETS]
+            trials = [_with(offsets, structure, float(value)) for value in OFFSETS]
             offsets = max(trials, key=lambda trial: mean_dice(said, trial))
     return offsets
 
