@@ -9,7 +9,9 @@ allocate.
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
+import cv2
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -52,55 +54,57 @@ class Codestream:
     signed: bool
 
 
-def decode(encoded: bytes, transfer_syntax: str, shape: tuple[int, int], item_bytes: int) -> tuple[Stored, Codestream]:
+def decode(encoded: bytes, transfer_syntax: str, out: Stored) -> tuple[Stored, Codestream]:
     """Stored values ``(row, column)`` of one frame, and its codestream's header.
 
+    ``out`` is a contiguous unsigned array of the frame's shape and item size, which a decoder may fill and return.
     Raises ``StudyRefused``: ``TRUNCATED_PIXEL_DATA`` for an incomplete frame, ``UNSUPPORTED_PIXELS`` for colour,
     ``CORRUPT_PIXEL_DATA`` for anything else that can't be decoded or contradicts the data set.
     """
     try:
         if transfer_syntax == RLELossless:
-            return _run_lengths(encoded, shape, item_bytes)
+            return _run_lengths(encoded, out)
         examine, decoder = _DECODERS[transfer_syntax]
         codestream = examine(encoded)
-        _require_agreement(codestream, shape, item_bytes)
+        _require_agreement(codestream, out.shape, out.itemsize)
         pixels = decoder(encoded)
     except StudyRefused:
         raise
     except Exception as error:  # each codec has its own error, and a damaged file may cause any
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA) from error
-    if pixels.shape != shape or pixels.dtype.kind not in "iu":
+    if pixels.shape != out.shape or pixels.dtype.kind not in "iu":
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA)
     return pixels, codestream
 
 
-def _require_agreement(codestream: Codestream, shape: tuple[int, int], item_bytes: int) -> None:
+def _require_agreement(codestream: Codestream, shape: tuple[int, ...], item_bytes: int) -> None:
     if codestream.components != 1:
         raise StudyRefused(RefusalCode.UNSUPPORTED_PIXELS)
     if (codestream.rows, codestream.columns) != shape or not 2 <= codestream.precision <= 8 * item_bytes:
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA)
 
 
-def _run_lengths(encoded: bytes, shape: tuple[int, int], item_bytes: int) -> tuple[Stored, Codestream]:
-    """One PackBits segment for each byte of a value, the most significant first (PS3.5 G)."""
+def _run_lengths(encoded: bytes, out: Stored) -> tuple[Stored, Codestream]:
+    """One PackBits segment for each byte of a value, the most significant first (PS3.5 G); fills ``out``."""
     if len(encoded) < 64:
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
     segments, *starts = struct.unpack_from("<16I", encoded)
-    if segments != item_bytes:
+    if segments != out.itemsize:
         raise StudyRefused(RefusalCode.CORRUPT_PIXEL_DATA)
     if max(starts[:segments]) >= len(encoded):
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
-    count = shape[0] * shape[1]
-    planes = np.empty((count, item_bytes), np.uint8)
-    bounds = [*starts[:segments], len(encoded)]
-    for segment in range(segments):
-        # the size bounds what hostile runs expand to; a few writers fill up a segment's end
-        plane = imagecodecs.packbits_decode(encoded[bounds[segment] : bounds[segment + 1]], out=count + _RLE_FILL_BYTES)
-        if len(plane) < count:
+    # the room bounds what hostile runs expand to; a few writers fill up a segment's end
+    room = np.empty((segments, out.size + _RLE_FILL_BYTES), np.uint8)
+    for (start, end), plane in zip(pairwise([*starts[:segments], len(encoded)]), room[::-1], strict=True):
+        if len(imagecodecs.packbits_decode(memoryview(encoded)[start:end], out=plane)) < out.size:
             raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
-        planes[:, item_bytes - 1 - segment] = np.frombuffer(plane, np.uint8, count)
-    stored = planes.view(f"<u{item_bytes}").reshape(shape)
-    return stored, Codestream(*shape, 1, 8 * item_bytes, signed=False)
+    planes = room[:, : out.size].reshape(segments, *out.shape)
+    if segments == 1:
+        out[...] = planes[0]
+    else:
+        cv2.merge(list(planes), out.view(np.uint8).reshape(*out.shape, segments))
+    stored = out.view(out.dtype.newbyteorder("<"))
+    return stored, Codestream(*out.shape, 1, 8 * segments, signed=False)
 
 
 def _jpeg(kind: int) -> Callable[[bytes], Codestream]:

@@ -84,8 +84,8 @@ def stored_frame(instance: pydicom.Dataset, index: int, *, room: Stored | None =
     """Stored values ``(row, column)`` of frame ``index`` (0 for a single-frame instance), signed where the header says.
 
     An own array in native byte order, 8 to 32 bits; no rescaling. Bits outside BitsStored are dropped (old files keep
-    overlays there). ``room`` is a contiguous array that an uncompressed frame of its shape and item size is read into,
-    which saves a copy; the result is then a view of it. Raises ``StudyRefused``: ``NO_PIXEL_DATA``,
+    overlays there). ``room`` is a contiguous array that an uncompressed or run-length frame of its shape and item size
+    is read into, which saves a copy; the result is then a view of it. Raises ``StudyRefused``: ``NO_PIXEL_DATA``,
     ``TRUNCATED_PIXEL_DATA``, ``CORRUPT_PIXEL_DATA``, ``UNSUPPORTED_PIXELS``, ``UNSUPPORTED_TRANSFER_SYNTAX``,
     ``TOO_LARGE``.
     """
@@ -97,8 +97,7 @@ def stored_frame(instance: pydicom.Dataset, index: int, *, room: Stored | None =
         return _significant(_native(instance, announced, index, room), announced, announced.bits_allocated)
     if syntax not in COMPRESSED:
         raise StudyRefused(RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX)
-    encoded = _encoded(instance, announced, index)
-    pixels, codestream = decode(encoded, syntax, (announced.rows, announced.columns), announced.item_bytes)
+    pixels, codestream = decode(_encoded(instance, announced, index), syntax, _unsigned(announced, room))
     if codestream.signed and announced.signed:
         return pixels.astype(f"i{announced.item_bytes}", copy=False)
     return _significant(pixels.astype(f"u{announced.item_bytes}", copy=False), announced, codestream.precision)
@@ -129,11 +128,16 @@ def _native(instance: pydicom.Dataset, announced: PixelFormat, index: int, room:
         # bytes of 8 bit pixels travel in 16 bit words, swapped; a frame of odd size may begin inside a word
         words = place.array(">u2", first - first % 2, (count + 1 + first % 2) // 2).astype("<u2")
         return words.view("u1")[first % 2 :][:count].reshape(announced.rows, announced.columns).copy()
-    shape, unsigned = (announced.rows, announced.columns), np.dtype(f"u{announced.item_bytes}")
-    fits = room is not None and room.shape == shape and room.itemsize == unsigned.itemsize
-    raw = room.view(unsigned) if room is not None and fits else np.empty(shape, unsigned)
+    raw = _unsigned(announced, room)
     place.read_into(raw, first)
     return raw.byteswap(inplace=True) if big_endian != (sys.byteorder == "big") else raw
+
+
+def _unsigned(announced: PixelFormat, room: Stored | None) -> Stored:
+    """An array for one frame's bits: ``room`` where it fits, else an own one."""
+    shape, unsigned = (announced.rows, announced.columns), np.dtype(f"u{announced.item_bytes}")
+    fits = room is not None and room.shape == shape and room.itemsize == unsigned.itemsize
+    return room.view(unsigned) if room is not None and fits else np.empty(shape, unsigned)
 
 
 def _encoded(instance: pydicom.Dataset, announced: PixelFormat, index: int) -> bytes:
