@@ -6,7 +6,9 @@ be refused; nothing is sent anywhere.
 
 import argparse
 import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE
@@ -16,8 +18,8 @@ from rich.table import Table
 from services.common.errors import ADVICE, RefusalCode, StudyRefused
 from services.common.finding import Laterality
 from services.preprocessing.explanation import RESULT, Explanation, SeriesRow, explain
+from services.preprocessing.judgement import decode, judge
 from services.preprocessing.laterality import Side
-from services.preprocessing.pipeline import judge
 from services.preprocessing.reading import read_study
 
 REFUSED = 3
@@ -41,13 +43,21 @@ def main() -> int:
 
 
 def explain_folder(folder: Path) -> Explanation:
-    """What the service would read of the files in a folder, and its outcome as far as reading and selection decide."""
+    """What the service would read of the files in a folder, and its outcome as far as the models don't decide it."""
     try:
-        files = read_study(sorted(path for path in folder.rglob("*") if path.is_file()))
+        files = read_study(sorted(path for path in folder.rglob("*") if _may_be_image(path)))
     except StudyRefused as refusal:
         return Explanation((), Side(Laterality.UNKNOWN), str(refusal.code))
     selection, side = judge(files.instances)
-    return explain(selection, side, files.refusal)
+    if files.refusal is None:
+        judgement = decode(selection)
+        selection, side = judgement.selection, judgement.side
+    return replace(explain(selection, side, files.refusal), left_out=files.left_out)
+
+
+def _may_be_image(path: Path) -> bool:
+    """An index of a medium is DICOM, too, but names files instead of being one."""
+    return path.is_file() and os.access(path, os.R_OK) and path.name.upper() != "DICOMDIR"
 
 
 def show(explanation: Explanation, console: Console) -> None:
@@ -58,6 +68,8 @@ def show(explanation: Explanation, console: Console) -> None:
     for row in explanation.series:
         table.add_row(*_cells(row), f"[green]{row.slot}" if row.slot else f"[yellow]{row.rejected}")
     console.print(table)
+    for code, count in explanation.left_out.items():
+        console.print(f"{count} files could not be read: {code}")
     side = explanation.side
     source = f" (from {side.source})" if side.source else ""
     console.print(f"side: {side.laterality}{source}{f', but {side.conflict}' if side.conflict else ''}")

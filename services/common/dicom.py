@@ -25,6 +25,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGExtended12Bit,
+    JPIPHTJ2KReferencedDeflate,
+    JPIPReferencedDeflate,
     LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
 )
@@ -39,9 +41,11 @@ NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 READABLE = NATIVE | COMPRESSED
+_DEFLATED = frozenset({JPIPReferencedDeflate, JPIPHTJ2KReferencedDeflate})
 MR_STORAGE = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 
 _UID_FORM = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
+_PUBLIC_SYNTAX = re.compile(r"1\.2\.840\.10008\.1\.2(\.[1-9]\d{0,3}){1,3}", re.ASCII)
 _BINARY = {"US": "H", "US or SS": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _DECIMAL_TEXT = frozenset({"DS", "IS"})
 _PLAIN_TEXT = _DECIMAL_TEXT | {"CS", "UI", "DA", "TM", "DT", "AE", "AS"}
@@ -58,8 +62,8 @@ class StoredInstance(StoredDataset):
 def read_instance(path: Path) -> pydicom.Dataset:
     """Parse the attributes the product reads (``attributes.READ``) of one Part 10 file, pixels unread.
 
-    Raises ``StudyRefused``: ``UNREADABLE_DICOM``, ``UNSUPPORTED_TRANSFER_SYNTAX``, ``UNSUPPORTED_JPEG_EXTENDED``,
-    ``INVALID_IDENTITY``, ``TOO_LARGE``.
+    ``syntax_refusal`` says whether its pixels can be read. Raises ``StudyRefused``: ``UNREADABLE_DICOM``,
+    ``UNSUPPORTED_TRANSFER_SYNTAX`` where not even the header can, ``INVALID_IDENTITY``, ``TOO_LARGE``.
     """
     try:
         with mapped(path) as data:
@@ -69,6 +73,14 @@ def read_instance(path: Path) -> pydicom.Dataset:
     instance.path = path
     _require_identity(instance)
     return instance
+
+
+def syntax_refusal(instance: pydicom.Dataset) -> RefusalCode | None:
+    """Why pixels in this transfer syntax are not read; None where they are."""
+    syntax = instance.file_meta.TransferSyntaxUID
+    if syntax == JPEGExtended12Bit:
+        return RefusalCode.UNSUPPORTED_JPEG_EXTENDED
+    return None if syntax in READABLE else RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX
 
 
 def mapped(path: Path) -> mmap.mmap:
@@ -126,9 +138,7 @@ def _undecoded(instance: pydicom.Dataset, keyword: str) -> DataElement | RawData
 
 def _parse(data: mmap.mmap) -> StoredInstance:
     syntax, start = transfer_syntax(data)
-    if syntax == JPEGExtended12Bit:
-        raise StudyRefused(RefusalCode.UNSUPPORTED_JPEG_EXTENDED)
-    if syntax not in READABLE:
+    if syntax not in READABLE and not _names_explicit_header(syntax):
         raise StudyRefused(RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX)
     encoding = Encoding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
     buffer: Buffer = data
@@ -141,7 +151,12 @@ def _parse(data: mmap.mmap) -> StoredInstance:
     return instance
 
 
-@lru_cache(maxsize=len(READABLE))
+def _names_explicit_header(syntax: str) -> bool:
+    """Whether a public syntax that is not read has a header that is: all but a deflated one (PS3.5 A.4)."""
+    return bool(_PUBLIC_SYNTAX.fullmatch(syntax)) and syntax not in _DEFLATED
+
+
+@lru_cache(maxsize=256)
 def _file_meta(syntax: str) -> pydicom.dataset.FileMetaDataset:
     """The one line of the file meta group that matters later; instances share it."""
     meta = pydicom.dataset.FileMetaDataset()

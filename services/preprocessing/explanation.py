@@ -1,8 +1,8 @@
 """Why these series and not the others: one row a series, for the report, the command line and anything that asks."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from services.common.errors import RefusalCode
 from services.preprocessing.laterality import Side
@@ -36,11 +36,15 @@ class SeriesRow:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the service would read of a study; ``outcome`` is ``RESULT`` or the code of the refusal."""
+    """What the service would read of a study; ``outcome`` is ``RESULT`` or the code of the refusal.
+
+    ``left_out`` counts the files that could not be parsed, by code: nobody knows which series they belong to.
+    """
 
     series: tuple[SeriesRow, ...]
     side: Side
     outcome: str
+    left_out: Mapping[RefusalCode, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Plain data; holds nothing of the patient."""
@@ -50,6 +54,7 @@ class Explanation:
             "laterality_source": self.side.source,
             "laterality_conflict": self.side.conflict,
             "outcome": self.outcome,
+            "files_left_out": {str(code): count for code, count in self.left_out.items()},
         }
 
     def sentences(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,19 +25,17 @@ from services.common.study import Provenance
 from services.common.tensors import SLICES
 from services.common.transforms import FIELD_OF_VIEW_MM, PIXEL_MM, WINDOW_PERCENTILES
 from services.common.triton import TritonClient
-from services.common.volume import Plane
 from services.preprocessing.explanation import explain
 from services.preprocessing.inference import Reading, read_knee
-from services.preprocessing.laterality import Side, side_of
+from services.preprocessing.judgement import PIPELINE, Judgement, decode, judge
+from services.preprocessing.laterality import Side
 from services.preprocessing.reading import StudyFiles, read_study
 from services.preprocessing.rules import load_rules
-from services.preprocessing.selection import NO_SOURCE, Selection, select_series
 from services.preprocessing.settings import PreprocessingSettings
-from services.preprocessing.stacking import ModelInput, Sources, assemble, transform
+from services.preprocessing.stacking import Sources, laid
 from services.preprocessing.writing import ResultObject, findings_objects, no_result_objects, store
 from services.results.identity import RESULT_FORMAT
 
-PIPELINE = "knee"
 SOFTWARE_VERSION = "0.1.0"
 PREPROCESSING = (
     f"window {WINDOW_PERCENTILES[0]:g} to {WINDOW_PERCENTILES[1]:g} percentile to 8 bits, "
@@ -159,13 +157,10 @@ class _Run:
     def _findings(self, files: StudyFiles) -> Analysis:
         with self._stage("select"):
             selection, side = judge(files.instances)
-            self.notes += explain(selection, side).sentences()
-            code = files.refusal or selection.refusal
-            if code:
-                raise StudyRefused(code)
         with self._stage("assemble"):
-            inputs = self._assemble(selection, mirrored=side.laterality is Laterality.LEFT)
-        sources = Sources({plane: selection.chosen[plane].frames for plane in inputs}, inputs, side.laterality)
+            judgement = Judgement(selection, side, {}) if files.refusal else decode(selection)
+            sources = self._sources(judgement, files.refusal)
+        side = judgement.side
         with self._stage("infer"):
             reading = read_knee(self.triton, sources, settle_side=not side.conflict)
             self._note_side(side, reading.sources.laterality)
@@ -180,20 +175,17 @@ class _Run:
             stored = store(objects, self.job.folder, input_digest=self.job.input_digest)
         return self._analysis(stored, None, code)
 
-    def _assemble(self, selection: Selection, *, mirrored: bool) -> dict[Plane, ModelInput]:
-        """Volumes of the chosen stacks; one that can't be decoded is noted, and refuses only where none is left."""
+    def _sources(self, judgement: Judgement, refusal: RefusalCode | None) -> Sources:
+        """The chosen volumes on the models' grid, after the notes said why these; raises ``StudyRefused``."""
+        selection, side = judgement.selection, judgement.side
+        self.notes += explain(selection, side).sentences()
+        code = refusal or selection.refusal
+        if code:
+            raise StudyRefused(code)
         self.notes += [f"missing: no usable {plane} series" for plane in selection.missing]
-        inputs: dict[Plane, ModelInput] = {}
-        refused = []
-        for plane, candidate in selection.chosen.items():
-            try:
-                inputs[plane] = transform(assemble(candidate.frames), mirrored=mirrored)
-            except StudyRefused as refusal:
-                refused.append(refusal)
-                self.notes.append(f"the {plane} series could not be used: {refusal.code}")
-        if not inputs:
-            raise refused[0]
-        return inputs
+        mirrored = side.laterality is Laterality.LEFT
+        inputs = {plane: laid(volume, mirrored=mirrored) for plane, volume in judgement.volumes.items()}
+        return Sources({plane: selection.chosen[plane].frames for plane in inputs}, inputs, side.laterality)
 
     def _note_side(self, side: Side, settled: Laterality) -> None:
         if side.conflict:
@@ -219,10 +211,3 @@ class _Run:
         self, stored: tuple[ResultObject, ...], reading: Reading | None, code: RefusalCode | None
     ) -> Analysis:
         return Analysis(stored, reading.findings if reading else (), code, tuple(self.notes), dict(self.seconds))
-
-
-def judge(instances: Sequence[pydicom.Dataset]) -> tuple[Selection, Side]:
-    """Which series are read and which knee it is."""
-    selection = select_series(instances, load_rules(PIPELINE))
-    frames = [each.frames[0] for each in selection.candidates if each.rejected not in NO_SOURCE]
-    return selection, side_of(frames, [each.frames for each in selection.chosen.values()])

@@ -28,7 +28,7 @@ class StudyFiles:
 def read_study(paths: Sequence[Path], study_instance_uid: str | None = None) -> StudyFiles:
     """Parse all files, of a certain study where one is given; the same file twice counts once.
 
-    Raises ``StudyRefused`` with the first file's code where no file is readable.
+    Raises ``StudyRefused`` where no file is readable, with the first code that says more than that.
     """
     conflict: RefusalCode | None = None
     instances: dict[str, pydicom.Dataset] = {}
@@ -46,7 +46,8 @@ def read_study(paths: Sequence[Path], study_instance_uid: str | None = None) -> 
         instances.setdefault(uid, instance)
         origin.setdefault(uid, path)
     if not instances:
-        raise StudyRefused(next(iter(left_out), RefusalCode.NOT_MR))
+        codes = sorted(left_out, key=lambda code: code is RefusalCode.UNREADABLE_DICOM)
+        raise StudyRefused(next(iter(codes), RefusalCode.NOT_MR))
     if _mixed(list(instances.values()), study_instance_uid):
         conflict = RefusalCode.IDENTITY_CONFLICT
     return StudyFiles(tuple(instances.values()), left_out, conflict)

@@ -5,12 +5,12 @@ Every stack is either a candidate with a stated score or a rejection with a code
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pydicom
 
-from services.common.dicom import MR_STORAGE, text
+from services.common.dicom import MR_STORAGE, syntax_refusal, text
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.frame import Frame, frames_of
 from services.common.uids import is_result_uid
@@ -36,6 +36,12 @@ _TELLING = (
     RefusalCode.TOO_LARGE,
     RefusalCode.TOO_FEW_SLICES,
     RefusalCode.NO_PIXEL_DATA,
+    RefusalCode.TRUNCATED_PIXEL_DATA,
+    RefusalCode.CORRUPT_PIXEL_DATA,
+    RefusalCode.UNSUPPORTED_PIXELS,
+    RefusalCode.UNSUPPORTED_JPEG_EXTENDED,
+    RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX,
+    RefusalCode.NO_SIGNAL,
     RefusalCode.MOSAIC,
     RefusalCode.UNSUITABLE_SEQUENCE,
     RefusalCode.DERIVED_IMAGE,
@@ -59,6 +65,11 @@ class Candidate:
     rejected: RefusalCode | None
 
     @property
+    def usable(self) -> bool:
+        """Whether nothing speaks against reading it."""
+        return self.rejected is None
+
+    @property
     def series_instance_uid(self) -> str:
         """UID of the series the stack was stored in."""
         return self.frames[0].series_instance_uid
@@ -76,6 +87,11 @@ class Selection:
         """Planes without a usable stack."""
         return tuple(plane for plane in PLANES if plane not in self.chosen)
 
+    def ranked(self, plane: Plane) -> list[Candidate]:
+        """The usable stacks of one plane, the best first."""
+        usable = [each for each in self.candidates if each.usable and each.plane == plane]
+        return sorted(usable, key=_rank, reverse=True)
+
     @property
     def refusal(self) -> RefusalCode | None:
         """Why the study has no volume at all: the most telling of the rejections; None where it has one."""
@@ -89,7 +105,7 @@ def select_series(instances: Sequence[pydicom.Dataset], rules: Rules) -> Selecti
     """Judge every stack and choose the best of each plane; ``Selection.refusal`` says where there is none."""
     frames, candidates = [], []
     for instance in instances:
-        code = _not_an_mr_image(instance)
+        code = _not_an_mr_image(instance) or syntax_refusal(instance)
         try:
             frames += frames_of(instance) if code is None else []
         except StudyRefused as refusal:
@@ -98,9 +114,8 @@ def select_series(instances: Sequence[pydicom.Dataset], rules: Rules) -> Selecti
             candidates.append(_rejected([Frame(instance)], code, rules))
     candidates += [_judge(group, rules) for group in split(frames)]
     candidates = _without_broken_series(candidates, rules)
-    usable = [each for each in candidates if each.rejected is None]
-    best = {plane: max((each for each in usable if each.plane == plane), key=_rank, default=None) for plane in PLANES}
-    return Selection(tuple(candidates), {plane: each for plane, each in best.items() if each})
+    judged = Selection(tuple(candidates), {})
+    return replace(judged, chosen={plane: ranked[0] for plane in PLANES if (ranked := judged.ranked(plane))})
 
 
 def score_of(plane_alignment: float, frames: Sequence[Frame], physics: Physics, score: ScoreRules) -> float:

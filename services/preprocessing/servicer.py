@@ -28,7 +28,8 @@ from services.common.telemetry import bind_study
 from services.common.wire import finding_message, split
 from services.preprocessing import metrics
 from services.preprocessing.admission import RETRY_AFTER_SECONDS, Admission
-from services.preprocessing.pipeline import PIPELINE, Analysis, Job, describe
+from services.preprocessing.judgement import PIPELINE
+from services.preprocessing.pipeline import Analysis, Job, describe
 from services.preprocessing.settings import PreprocessingSettings
 from services.preprocessing.spool import Spool
 from services.preprocessing.worker import WorkerPool

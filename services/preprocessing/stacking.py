@@ -88,14 +88,24 @@ def _unpadded(frame: Frame, *, room: NDArray[np.integer] | None = None) -> NDArr
     return np.where(outside, darkest, stored)
 
 
-def transform(volume: Volume, *, mirrored: bool) -> ModelInput:
-    """Window a volume and lay it on the model's grid; raises ``StudyRefused`` (``NO_SIGNAL``) for a constant one."""
+def windowed(volume: Volume) -> Volume:
+    """The volume in 8 bits; raises ``StudyRefused`` (``NO_SIGNAL``) for a constant one."""
     try:
-        source = window_to_uint8(volume.voxels)
+        return replace(volume, voxels=window_to_uint8(volume.voxels))
     except ValueError as error:
         raise StudyRefused(RefusalCode.NO_SIGNAL) from error
+
+
+def laid(volume: Volume, *, mirrored: bool) -> ModelInput:
+    """A windowed volume on the model's grid."""
     grid = model_grid(volume, mirrored=mirrored)
+    source = volume.voxels.view(np.uint8)
     return ModelInput(source, to_model_grid(source, grid), grid)
+
+
+def transform(volume: Volume, *, mirrored: bool) -> ModelInput:
+    """Window a volume and lay it on the model's grid; raises ``StudyRefused`` (``NO_SIGNAL``) for a constant one."""
+    return laid(windowed(volume), mirrored=mirrored)
 
 
 def as_side(sources: Sources, laterality: Laterality) -> Sources:
@@ -103,8 +113,7 @@ def as_side(sources: Sources, laterality: Laterality) -> Sources:
     inputs = {}
     for plane, each in sources.inputs.items():
         volume = Volume(each.source, affine_of(sources.slices[plane]))
-        grid = model_grid(volume, mirrored=laterality is Laterality.LEFT)
-        inputs[plane] = ModelInput(each.source, to_model_grid(each.source, grid), grid)
+        inputs[plane] = laid(volume, mirrored=laterality is Laterality.LEFT)
     return replace(sources, inputs=inputs, laterality=laterality)
 
 

@@ -1,10 +1,19 @@
 """Reading what a stranger sent: pixels come out right, or a code does."""
 
+import struct
+
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML, JPEGExtended12Bit
+from pydicom.uid import (
+    MPEG2MPML,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPIPReferenced,
+    JPIPReferencedDeflate,
+    MRImageStorage,
+)
 
-from services.common.dicom import floats, number, read_instance
+from services.common.dicom import floats, number, read_instance, syntax_refusal
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.volume import Plane
 from tests.studies import part10, series
@@ -26,16 +35,32 @@ def code_of(action) -> RefusalCode:
     [
         (MPEG2MPML, RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
         (JPEGExtended12Bit, RefusalCode.UNSUPPORTED_JPEG_EXTENDED),
-        ("1.2.840.10008.1.2.4.94", RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
+        (JPIPReferenced, RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
+        ("1.2.840.10008.1.2.4.110", RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
+        (JPEG2000Lossless, None),
     ],
 )
-def test_syntaxes_outside_the_list_are_refused_before_anything_is_parsed(tmp_path, instance, syntax, code):
-    """Video, referenced pixels and lossy JPEG of 12 bits are refused by name."""
+def test_pixels_outside_the_list_are_refused_by_name_and_their_series_is_known(tmp_path, instance, syntax, code):
+    """Video, referenced pixels and lossy JPEG of 12 bits: the header still says which series it was."""
     path = tmp_path / "file.dcm"
     instance.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
     instance.file_meta.TransferSyntaxUID = syntax
     path.write_bytes(part10(instance))
-    assert code_of(lambda: read_instance(path)) == code
+    read = read_instance(path)
+    assert (syntax_refusal(read), read.SeriesNumber) == (code, 1)
+
+
+@pytest.mark.parametrize("syntax", [JPIPReferencedDeflate, "1.2.840.113619.5.2", "1.2.3", "not a uid", MRImageStorage])
+def test_files_whose_header_no_syntax_explains_are_not_parsed(tmp_path, instance, syntax):
+    """Deflated references, private and invented syntaxes."""
+    path = tmp_path / "file.dcm"
+    data = part10(instance)
+    name = str(instance.file_meta.TransferSyntaxUID).encode()
+    other = syntax.encode() + b"\0" * (len(syntax) % 2)
+    old, new = (b"\x02\0\x10\0UI" + struct.pack("<H", len(each)) + each for each in (name + b"\0", other))
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    assert code_of(lambda: read_instance(path)) == RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX
 
 
 @pytest.mark.parametrize("data", [b"", b"not dicom", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICM" + b"\xff" * 64])

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from services.common.errors import StudyRefused
+from services.preprocessing.explanation import explain
+from services.preprocessing.judgement import decode, judge
 from services.preprocessing.reading import read_study
-from services.preprocessing.rules import load_rules
-from services.preprocessing.selection import select_series
-from services.preprocessing.stacking import assemble, transform
+from services.preprocessing.stacking import laid
 from tests.fuzz.corpus import Seed, seeds
 from tests.fuzz.mutation import damaged
 
@@ -102,7 +102,8 @@ def _volumes(paths: list[Path]) -> list[np.ndarray]:
     files = read_study(paths)
     if files.refusal:
         raise StudyRefused(files.refusal)
-    selection = select_series(files.instances, load_rules("knee"))
-    if selection.refusal:
-        raise StudyRefused(selection.refusal)
-    return [transform(assemble(each.frames), mirrored=False).volume for each in selection.chosen.values()]
+    judgement = decode(judge(files.instances)[0])
+    explain(judgement.selection, judgement.side).as_json()
+    if judgement.selection.refusal:
+        raise StudyRefused(judgement.selection.refusal)
+    return [laid(each, mirrored=False).volume for each in judgement.volumes.values()]

@@ -22,8 +22,8 @@ from services.common.triton import TritonClient
 from services.common.volume import PLANES, Plane
 from services.preprocessing.geometry import affine_of
 from services.preprocessing.inference import Reading, read_knee
-from services.preprocessing.pipeline import judge
-from services.preprocessing.stacking import Sources, assemble, transform
+from services.preprocessing.judgement import decode, judge
+from services.preprocessing.stacking import Sources, laid
 from tools.evaluate.engine import Engine
 from tools.evaluate.overlap import Overlap, overlaps
 from tools.evaluate.testset import SyntheticStudy
@@ -57,11 +57,11 @@ class Answer:
 
 def sources_of(study: SyntheticStudy) -> Sources:
     """The study as the service selects and transforms it."""
-    selection, side = judge(study.instances)
-    chosen = {plane: candidate.frames for plane, candidate in selection.chosen.items()}
-    mirrored = side.laterality is Laterality.LEFT
-    inputs = {plane: transform(assemble(frames), mirrored=mirrored) for plane, frames in chosen.items()}
-    return Sources(chosen, inputs, side.laterality)
+    judgement = decode(judge(study.instances)[0])
+    chosen = {plane: candidate.frames for plane, candidate in judgement.selection.chosen.items()}
+    side = judgement.side.laterality
+    inputs = {plane: laid(each, mirrored=side is Laterality.LEFT) for plane, each in judgement.volumes.items()}
+    return Sources(chosen, inputs, side)
 
 
 def read(engine: Engine, sources: Sources) -> Reading:

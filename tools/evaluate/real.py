@@ -15,7 +15,7 @@ from services.common.finding import Laterality, Structure
 from services.common.tensors import KNEE_SEGMENTATION
 from services.common.transforms import to_source_grid
 from services.common.volume import Plane
-from services.preprocessing.pipeline import judge
+from services.preprocessing.judgement import judge
 from services.preprocessing.stacking import assemble, transform
 from tools.evaluate.engine import Engine
 from tools.evaluate.overlap import dice, surface_distance

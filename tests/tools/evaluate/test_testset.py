@@ -4,7 +4,7 @@ import numpy as np
 
 from services.common.finding import LABELS
 from services.common.volume import PLANES, Plane
-from services.preprocessing.pipeline import judge
+from services.preprocessing.judgement import judge
 from services.preprocessing.stacking import assemble
 from tools.evaluate import testset
 from tools.phantom.anatomy import stream
