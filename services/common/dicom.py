@@ -25,8 +25,6 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGExtended12Bit,
-    JPIPHTJ2KReferencedDeflate,
-    JPIPReferencedDeflate,
     LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
 )
@@ -41,7 +39,7 @@ NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 READABLE = NATIVE | COMPRESSED
-_DEFLATED = frozenset({JPIPReferencedDeflate, JPIPHTJ2KReferencedDeflate})
+_DEFLATED = frozenset({"1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})  # JPIP references, deflated
 MR_STORAGE = frozenset({MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage})
 
 _UID_FORM = re.compile(r"(?=.{1,64}$)(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
