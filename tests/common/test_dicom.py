@@ -34,7 +34,7 @@ def code_of(action) -> RefusalCode:
         (MPEG2MPML, RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
         (JPEGExtended12Bit, RefusalCode.UNSUPPORTED_JPEG_EXTENDED),
         ("1.2.840.10008.1.2.4.94", RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
-        ("1.2.840.10008.1.2.4.110", RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
+        ("1.2.840.10008.1.2.4.93", RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX),
         (JPEG2000Lossless, None),
     ],
 )
