@@ -74,7 +74,7 @@ def show(explanation: Explanation, console: Console) -> None:
     source = f" (from {side.source})" if side.source else ""
     console.print(f"side: {side.laterality}{source}{f', but {side.conflict}' if side.conflict else ''}")
     if explanation.outcome == RESULT:
-        console.print("[green]A result would be made.")
+        console.print("[green]A result would be made, if the segmentation sees a knee.")
     else:
         console.print(f"[red]Refused: {explanation.outcome}.[/] {ADVICE[RefusalCode(explanation.outcome)]}")
 

@@ -33,6 +33,7 @@ _ENHANCED_NAMES = {
 }
 
 _PHILIPS, _PHILIPS_SCALE_SLOPE = "Philips MR Imaging DD 001", 0x2005000E
+_SIEMENS, _IMAGES_IN_MOSAIC = "SIEMENS MR HEADER", 0x0019000A
 
 Numbers = tuple[float, ...]
 
@@ -91,16 +92,22 @@ class Frame:
         """Whether the smallest stored value is the brightest."""
         return self.values("PhotometricInterpretation") == ("MONOCHROME1",)
 
+    @property
+    def mosaic(self) -> bool:
+        """Whether all slices are tiled into this one picture, as a Siemens scanner says in an element of its own."""
+        return (self._private_number(_SIEMENS, _IMAGES_IN_MOSAIC) or 0) > 1
+
     @cached_property
     def rescale(self) -> tuple[float, float]:
         """Slope and intercept from stored to modality values.
 
-        Philips scanners write a scale of their own beside the standard one; with both, ``value = (stored * slope +
+        Philips scanners write a scale of their own beside the standard one, in a private group of each frame where the
+        object is enhanced; with both, ``value = (stored * slope +
         intercept) / (slope * scale)`` compares between slices (Chenevert et al. 2014, Translational Oncology).
         """
         slope, intercept = self.number("RescaleSlope"), self.number("RescaleIntercept")
         slope, intercept = slope or 1.0, intercept or 0.0
-        scale = _private_number(self.instance, _PHILIPS, _PHILIPS_SCALE_SLOPE)
+        scale = self._private_number(_PHILIPS, _PHILIPS_SCALE_SLOPE)
         return (slope, intercept) if not scale else (1.0 / scale, intercept / (slope * scale))
 
     def number(self, keyword: str) -> float | None:
@@ -128,6 +135,11 @@ class Frame:
         found = self._place_of(keyword)
         several = texts(*found) if found else ()
         return tuple(text for each in several if (text := each.upper()))
+
+    def _private_number(self, creator: str, tag: int) -> float | None:
+        """A number of a private block, from the most specific place that has it."""
+        found = (_private_number(dataset, creator, tag) for dataset in (*self.groups, self.instance))
+        return next((value for value in found if value is not None), None)
 
     def _place_of(self, keyword: str) -> tuple[pydicom.Dataset, str] | None:
         for dataset in (*self.groups, self.instance):

@@ -55,7 +55,7 @@ def physics_of(frame: Frame, rules: Rules) -> Physics:
 def _weighting(frame: Frame, rules: Rules) -> Weighting | None:
     limits = rules.weighting
     inversion = _inversion_time(frame)
-    if _gradient_echo(frame):
+    if is_gradient_echo(frame):
         return _gradient_weighting(frame, inversion, rules)
     if inversion and inversion > limits.flair_inversion_above:
         return Weighting.FLAIR
@@ -73,6 +73,9 @@ def _gradient_weighting(frame: Frame, inversion: float | None, rules: Rules) -> 
     limits = rules.weighting
     if inversion and inversion > limits.gradient_inversion_above:
         return Weighting.T1
+    shortest, longest = limits.gradient_stir_inversion
+    if inversion and shortest <= inversion <= longest and "IR" in frame.values("ScanningSequence"):
+        return Weighting.STIR
     variant = set(frame.values("SequenceVariant")) | set(frame.values("SteadyStatePulseSequence"))
     steady = variant & (limits.gradient_steady_state | {"FREE_PRECESSION"}) and not variant & limits.gradient_spoiled
     echo = frame.number("EchoTime")
@@ -81,7 +84,8 @@ def _gradient_weighting(frame: Frame, inversion: float | None, rules: Rules) -> 
     return None if echo is None else Weighting.T1
 
 
-def _gradient_echo(frame: Frame) -> bool:
+def is_gradient_echo(frame: Frame) -> bool:
+    """Whether no spin echo refocuses the signal."""
     spoken = set(frame.values("ScanningSequence"))
     return ("GR" in spoken and "SE" not in spoken) or frame.values("EchoPulseSequence") == ("GRADIENT",)
 
@@ -90,7 +94,7 @@ def _inversion_time(frame: Frame) -> float | None:
     """InversionTime where an inversion took place; some scanners write a time without one, most write 0."""
     recovery = "IR" in frame.values("ScanningSequence") or frame.values("InversionRecovery") == ("YES",)
     unsaid = not frame.values("ScanningSequence") and not frame.values("InversionRecovery")
-    prepared = _gradient_echo(frame)
+    prepared = is_gradient_echo(frame)
     return frame.number("InversionTime") if recovery or unsaid or prepared else None
 
 
@@ -104,18 +108,19 @@ def _fat_suppressed(frame: Frame, rules: Rules) -> bool:
     if set(frame.values("SpectrallySelectedExcitation")) & {"WATER"}:
         return True
     return _any(fat.sequence_names, frame.values("SequenceName")) or _any(
-        rules.description.fat_suppressed, _descriptions(frame)
+        rules.description.fat_suppressed, descriptions(frame)
     )
 
 
 def _described_weighting(frame: Frame, rules: Rules) -> Weighting:
     for name, patterns in rules.description.weighting.items():
-        if _any(patterns, _descriptions(frame)):
+        if _any(patterns, descriptions(frame)):
             return Weighting(name)
     return Weighting.UNKNOWN
 
 
-def _descriptions(frame: Frame) -> tuple[str, ...]:
+def descriptions(frame: Frame) -> tuple[str, ...]:
+    """What people called the series, in upper case."""
     return (*frame.values("SeriesDescription"), *frame.values("ProtocolName"))
 
 

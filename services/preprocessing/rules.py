@@ -35,6 +35,15 @@ class AnatomyRules:
 
 
 @dataclass(frozen=True)
+class LocalizerRules:
+    """What makes a stack a localizer; the file explains each."""
+
+    slices: float
+    gap_mm: float
+    words: Patterns
+
+
+@dataclass(frozen=True)
 class RejectRules:
     """What keeps a stack out before its geometry is looked at."""
 
@@ -44,7 +53,7 @@ class RejectRules:
     derived_code: RefusalCode
     acquired: frozenset[str]
     anatomy: AnatomyRules
-    localizer_slices: int
+    localizer: LocalizerRules
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class WeightingRules:
     t1_repetition_below: float
     t2_echo: float
     stir_inversion: tuple[float, float]
+    gradient_stir_inversion: tuple[float, float]
     flair_inversion_above: float
     gradient_t2_star_echo: float
     gradient_inversion_above: float
@@ -141,7 +151,7 @@ def _reject(data: dict[str, Any]) -> RejectRules:
         derived_code=RefusalCode(derived["code"]),
         acquired=frozenset(derived["unless"]),
         anatomy=_anatomy(data.pop("anatomy")),
-        localizer_slices=data.pop("localizer")["slices"],
+        localizer=LocalizerRules(**_typed(LocalizerRules, data.pop("localizer"))),
     )
     _none_left(data)
     return rules

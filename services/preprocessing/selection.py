@@ -16,8 +16,8 @@ from services.common.frame import Frame, frames_of
 from services.common.uids import is_result_uid
 from services.common.volume import PLANES, Plane, nearest_plane, slice_normal
 from services.preprocessing.geometry import affine_of
-from services.preprocessing.physics import Physics, Weighting, physics_of
-from services.preprocessing.rules import AnatomyRules, Rules, ScoreRules
+from services.preprocessing.physics import Physics, Weighting, descriptions, is_gradient_echo, physics_of
+from services.preprocessing.rules import AnatomyRules, LocalizerRules, Rules, ScoreRules
 from services.preprocessing.stacks import sorted_stack, split
 
 NO_SOURCE = frozenset({RefusalCode.NOT_MR, RefusalCode.OWN_RESULT})  # what is no MR image of the scanner's at all
@@ -148,6 +148,8 @@ def _judge(group: Sequence[Frame], rules: Rules) -> Candidate:
         frames = sorted_stack(group)
     except StudyRefused as refusal:
         return _rejected(group, refusal.code, rules)
+    if _is_localizer(frames, rules.reject.localizer):
+        return _rejected(frames, RefusalCode.LOCALIZER, rules)
     normal = np.abs(slice_normal(frames[0].orientation or ()))
     physics = physics_of(frames[0], rules)
     score = score_of(float(normal.max()), frames, physics, rules.score)
@@ -158,6 +160,8 @@ def _ruled_out(frame: Frame, rules: Rules) -> RefusalCode | None:
     """The code of the first rule of the pipeline file that keeps the stack out."""
     if _shows_another_part(frame, rules.reject.anatomy):
         return rules.reject.anatomy.code
+    if frame.mosaic:
+        return RefusalCode.MOSAIC
     types = frame.values("ImageType")
     for value in types:
         if value in rules.reject.image_type:
@@ -169,6 +173,13 @@ def _ruled_out(frame: Frame, rules: Rules) -> RefusalCode | None:
             return rule.code
     spoken = set(frame.values("PhotometricInterpretation"))
     return rules.reject.derived_code if spoken and not spoken & _GREYSCALE else None
+
+
+def _is_localizer(frames: Sequence[Frame], rules: LocalizerRules) -> bool:
+    """Few slices far apart, or what is called one and was taken in a hurry."""
+    few = len(frames) <= rules.slices
+    called = any(pattern.search(words) for words in descriptions(frames[0]) for pattern in rules.words)
+    return (few and _gap_mm(frames) >= rules.gap_mm) or (called and (few or is_gradient_echo(frames[0])))
 
 
 def _shows_another_part(frame: Frame, rules: AnatomyRules) -> bool:
@@ -198,7 +209,7 @@ def _broken(stacks: Sequence[Candidate], rules: Rules) -> RefusalCode | None:
         return RefusalCode.MIXED_FRAME_OF_REFERENCE
     normals = np.array([slice_normal(each.frames[0].orientation or ()) for each in usable])
     several = len(usable) > 1 and (np.abs(normals @ normals.T) < _ANOTHER_ORIENTATION).any()
-    small = all(len(each.frames) <= rules.reject.localizer_slices for each in usable)
+    small = all(len(each.frames) <= rules.reject.localizer.slices for each in usable)
     return RefusalCode.LOCALIZER if several and small else None
 
 
@@ -212,7 +223,11 @@ def _plane(frame: Frame) -> Plane | None:
 
 
 def _extent_mm(frames: Sequence[Frame]) -> float:
-    return float(np.linalg.norm(affine_of(frames)[:3, 0])) * len(frames)
+    return _gap_mm(frames) * len(frames)
+
+
+def _gap_mm(frames: Sequence[Frame]) -> float:
+    return float(np.linalg.norm(affine_of(frames)[:3, 0]))
 
 
 def _rank(candidate: Candidate) -> tuple[float, int, str]:

@@ -80,12 +80,17 @@ def _unpadded(frame: Frame, *, room: NDArray[np.integer] | None = None) -> NDArr
     if padding is None:
         return stored
     limit = frame.number("PixelPaddingRangeLimit")
-    low, high = sorted((padding, padding if limit is None else limit))
+    low, high = sorted(_signed_like(stored, value) for value in (padding, padding if limit is None else limit))
     outside = (stored >= low) & (stored <= high)
     if not outside.any() or outside.all():
         return stored
     darkest = stored[~outside].max() if frame.inverted else stored[~outside].min()
     return np.where(outside, darkest, stored)
+
+
+def _signed_like(stored: NDArray[np.integer], value: float) -> float:
+    """A padding value with the sign of the pixels, which the VR of an implicit header leaves open."""
+    return value - 65536 if stored.dtype == np.int16 and value > 32767 else value
 
 
 def windowed(volume: Volume) -> Volume:
