@@ -25,6 +25,8 @@ NO_SOURCE = frozenset({RefusalCode.NOT_MR, RefusalCode.OWN_RESULT})  # what is n
 _GREYSCALE = {"MONOCHROME1", "MONOCHROME2"}
 _ANOTHER_ORIENTATION = 0.94  # cosine of 20 degrees between the normals of two stacks
 
+_UNREAD_SYNTAX = (RefusalCode.UNSUPPORTED_JPEG_EXTENDED, RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX)
+
 # the most telling reason first, for a study in which no stack is usable
 _TELLING = (
     RefusalCode.OTHER_ANATOMY,
@@ -39,8 +41,7 @@ _TELLING = (
     RefusalCode.TRUNCATED_PIXEL_DATA,
     RefusalCode.CORRUPT_PIXEL_DATA,
     RefusalCode.UNSUPPORTED_PIXELS,
-    RefusalCode.UNSUPPORTED_JPEG_EXTENDED,
-    RefusalCode.UNSUPPORTED_TRANSFER_SYNTAX,
+    *_UNREAD_SYNTAX,
     RefusalCode.NO_SIGNAL,
     RefusalCode.MOSAIC,
     RefusalCode.UNSUITABLE_SEQUENCE,
@@ -190,7 +191,7 @@ def _shows_another_part(frame: Frame, rules: AnatomyRules) -> bool:
 
 
 def _without_broken_series(candidates: Sequence[Candidate], rules: Rules) -> list[Candidate]:
-    """Reject what only shows when all stacks of a series are seen together: localizers and mixed coordinates."""
+    """Reject what only shows when all of a series is seen together: localizers, mixed coordinates, half a series."""
     series: dict[str, list[Candidate]] = defaultdict(list)
     for each in candidates:
         series[each.series_instance_uid].append(each)
@@ -205,6 +206,9 @@ def _without_broken_series(candidates: Sequence[Candidate], rules: Rules) -> lis
 
 def _broken(stacks: Sequence[Candidate], rules: Rules) -> RefusalCode | None:
     usable = [each for each in stacks if each.rejected is None]
+    unread = next((each.rejected for each in stacks if each.rejected in _UNREAD_SYNTAX), None)
+    if unread:
+        return unread  # what is left would pass for a complete series
     if len({each.values("FrameOfReferenceUID") for stack in usable for each in stack.frames}) > 1:
         return RefusalCode.MIXED_FRAME_OF_REFERENCE
     normals = np.array([slice_normal(each.frames[0].orientation or ()) for each in usable])

@@ -26,6 +26,12 @@ SPIN, INVERSION, GRADIENT = {"ScanningSequence": "SE"}, {"ScanningSequence": ["S
         ({**SPIN, "RepetitionTime": 3500, "EchoTime": 35}, "PD"),
         ({**SPIN, "RepetitionTime": 3223, "EchoTime": 100}, "T2"),
         ({**INVERSION, "RepetitionTime": 4000, "EchoTime": 30, "InversionTime": 160}, "STIR"),
+        ({**INVERSION, "RepetitionTime": 1900, "EchoTime": 25, "InversionTime": 75}, "STIR"),
+        (
+            {"ScanningSequence": ["GR", "IR"], "RepetitionTime": 1000, "EchoTime": 16, "InversionTime": 75},
+            "STIR",
+        ),
+        ({**GRADIENT, "RepetitionTime": 8.9, "EchoTime": 3.2, "InversionTime": 300}, "T1"),
         ({**INVERSION, "RepetitionTime": 6000, "EchoTime": 394, "InversionTime": 2200}, "FLAIR"),
         ({**SPIN, "RepetitionTime": 3500, "EchoTime": 35, "InversionTime": 160}, "PD"),
         ({**GRADIENT, "RepetitionTime": 8.9, "EchoTime": 3.2, "InversionTime": 900}, "T1"),
@@ -48,6 +54,8 @@ def test_weighting_follows_from_times_and_only_then_from_words(attributes, weigh
     [
         ({"ScanOptions": "FS"}, True),
         ({"ScanOptions": ["PFP", "FS"]}, True),
+        ({"ScanOptions": "Fat Sat"}, True),
+        ({"ScanOptions": ["PASTA", "NONE"]}, True),
         ({"ScanOptions": ["FAST_GEMS", "ACC_GEMS"]}, False),
         ({"ImageType": ["DERIVED", "PRIMARY", "WATER"]}, True),
         ({"SequenceName": "*tse2d1_7"}, False),

@@ -187,6 +187,37 @@ def test_a_series_in_several_orientations_of_few_slices_is_a_localizer():
     assert select(scout).refusal == RefusalCode.LOCALIZER
 
 
+HURRIED = {"ScanningSequence": "GR", "RepetitionTime": 4.8, "EchoTime": 1.8, "ScanOptions": None}
+
+
+@pytest.mark.parametrize(
+    ("slices", "gap_mm", "attributes", "localizer"),
+    [
+        (5, 10.0, {}, True),
+        (5, 4.0, {}, False),
+        (24, 10.0, {}, False),
+        (24, 4.0, {"SeriesDescription": "3-plane LOC", **HURRIED}, True),
+        (5, 4.0, {"SeriesDescription": "Survey"}, True),
+        (24, 4.0, {"SeriesDescription": "localizer"}, False),
+        (24, 0.6, HURRIED, False),
+    ],
+)
+def test_few_slices_far_apart_are_a_localizer_and_a_name_alone_makes_none(slices, gap_mm, attributes, localizer):
+    """Many vendors write no ImageType for it; a name counts where the sequence was a hurried one."""
+    instances = series(Plane.SAGITTAL, slices=slices, **attributes)
+    for index, instance in enumerate(instances):
+        instance.ImagePositionPatient = [-gap_mm * index, 0, 0]
+    assert select(instances).refusal == (RefusalCode.LOCALIZER if localizer else None)
+
+
+def test_a_mosaic_that_only_the_scanners_own_element_names_is_refused():
+    """Siemens counts the tiles there; an anonymiser may have emptied ImageType."""
+    instances = series(Plane.SAGITTAL)
+    for instance in instances:
+        instance.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", 36)
+    assert select(instances).refusal == RefusalCode.MOSAIC
+
+
 def test_a_series_in_two_frames_of_reference_is_refused():
     """Positions in different coordinate systems can't be sorted."""
     mixed = [*series(Plane.SAGITTAL, slices=6), *series(Plane.SAGITTAL, slices=12)[6:]]

@@ -1,8 +1,11 @@
 """Stored values become one volume that is bright where the signal is strong."""
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 
+from services.common.dicom import read_instance
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.frame import frames_of
 from services.common.transforms import window_to_uint8
@@ -10,6 +13,7 @@ from services.common.volume import Plane
 from services.preprocessing.geometry import sort_slices
 from services.preprocessing.stacking import assemble, transform
 from tests.studies import COLUMNS, ROWS, enhanced, series
+from tests.syntaxes import encoded, with_pixels
 
 
 def volume_of(instances):
@@ -36,6 +40,35 @@ def test_slices_of_different_rescaling_become_modality_values():
         instance.RescaleSlope, instance.RescaleIntercept = 1 + index, index
     factor = np.arange(1, 9)[:, None, None]
     assert np.allclose(volume_of(instances).voxels, stored_values(instances) * factor + factor - 1)
+
+
+def test_the_private_scale_of_an_enhanced_philips_object_stands_in_each_frame():
+    """Its private group repeats the classic attributes, scale included."""
+    instance = enhanced(series(Plane.SAGITTAL))
+    for index, item in enumerate(instance.PerFrameFunctionalGroupsSequence):
+        linear, private = pydicom.Dataset(), pydicom.Dataset()
+        linear.RescaleSlope, linear.RescaleIntercept = 2.0, 6.0
+        private.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", 0.5 + index)
+        item.PixelValueTransformationSequence = [linear]
+        item.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
+        item.add_new(0x2005140F, "SQ", [private])
+    scale = (0.5 + np.arange(8))[:, None, None]
+    expected = (stored_values(series(Plane.SAGITTAL)) * 2.0 + 6.0) / (2.0 * scale)
+    assert np.allclose(volume_of([instance]).voxels, expected, rtol=1e-5)
+
+
+def test_signed_padding_is_known_where_the_header_does_not_say_that_it_is_signed(tmp_path):
+    """An implicit header gives no VR, so -2000 reads as 63536."""
+    files = []
+    for index, instance in enumerate(series(Plane.SAGITTAL)):
+        pixels = instance.pixel_array.astype(np.int16) - 100
+        pixels[:12] = -2000
+        with_pixels(instance, pixels)
+        instance.add_new("PixelPaddingValue", "SS", -2000)
+        files.append(tmp_path / str(index))
+        files[-1].write_bytes(encoded(instance, ImplicitVRLittleEndian))
+    voxels = volume_of([read_instance(path) for path in files]).voxels
+    assert voxels.min() >= -100
 
 
 def test_the_private_scale_of_philips_makes_slices_comparable():

@@ -55,6 +55,33 @@ def test_a_folder_without_dicom_is_refused(tmp_path, data, code):
     assert (explained(tmp_path)["outcome"], explained(tmp_path)["series"]) == (code, [])
 
 
+def test_pixels_are_read_before_a_result_is_promised(tmp_path):
+    """Headers may be perfect where an image is cut off; then the study would be refused, or the next series read."""
+    paths = write(tmp_path, series(Plane.SAGITTAL))
+    paths[3].write_bytes(paths[3].read_bytes()[:-500])
+    assert (run(tmp_path, "--json").returncode, explained(tmp_path)["outcome"]) == (3, "TRUNCATED_PIXEL_DATA")
+    write(tmp_path / "t1", series(Plane.SAGITTAL, number=2, RepetitionTime=600, EchoTime=12, ScanOptions=None))
+    rows = {row["series_number"]: (row["slot"], row["rejected"]) for row in explained(tmp_path)["series"]}
+    assert rows == {1: (None, "TRUNCATED_PIXEL_DATA"), 2: ("sagittal", None)}
+
+
+def test_what_is_no_image_is_counted_and_an_index_is_not(tmp_path):
+    """A burned disc holds a DICOMDIR, thumbnails and a viewer."""
+    write(tmp_path / "images", study())
+    for name in ("DICOMDIR", "readme.txt", "empty"):
+        (tmp_path / name).write_bytes(b"" if name == "empty" else b"text")
+    explanation = explained(tmp_path)
+    assert (explanation["outcome"], explanation["files_left_out"]) == ("RESULT", {"UNREADABLE_DICOM": 2})
+    assert "2 files could not be read: UNREADABLE_DICOM" in run(tmp_path).stdout
+
+
+def test_a_path_that_is_no_folder_is_a_mistake_of_the_caller(tmp_path):
+    """Status 2 as for any wrong argument: nothing was refused."""
+    answer = run(tmp_path / "nowhere", "--json")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "is not a folder" in answer.stderr
+
+
 def test_a_series_that_serves_two_planes_has_two_rows(tmp_path):
     """One enhanced object may hold several stacks."""
     both = [*series(Plane.SAGITTAL, slices=12), *series(Plane.CORONAL, slices=12)]
