@@ -1,6 +1,7 @@
 """``python -m tests.bench``: what the intake costs beside its peers, on this machine, in one run."""
 
 import argparse
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.bench.measure import Outcome, measure
 from tests.bench.studies import ENCODINGS, write_study
 
 _GOAL_CPU_SECONDS = 0.10
+_GOAL_CODEC = 1.3
 _GOALS = {"MONAI": 8.0, "SimpleITK": 3.0}
 
 
@@ -23,15 +25,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds of every contender (default 7)")
     parser.add_argument("--encodings", nargs="*", default=list(ENCODINGS), choices=list(ENCODINGS))
     arguments = parser.parse_args()
+    logging.disable(logging.WARNING)  # MONAI tells of a plugin it misses each time a file is read
     console = Console()
     memory = Path("/dev/shm")  # noqa: S108 - memory, so that no disk is measured
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        uncompressed = None
         for encoding in arguments.encodings:
             study = write_study(Path(folder) / encoding.replace(" ", "-"), ENCODINGS[encoding])
             entrants = contenders(study, compressed=encoding != "uncompressed")
             outcomes = _measured(console, encoding, entrants, arguments.rounds)
             console.print(_table(encoding, outcomes))
-            console.print(_verdict(encoding, outcomes), highlight=False)
+            if encoding == "uncompressed":
+                uncompressed = outcomes[0].cpu_seconds
+                console.print(_against_peers(outcomes), highlight=False)
+            else:
+                console.print(_against_codec(outcomes, uncompressed), highlight=False)
     console.print(f"load of the machine over the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
@@ -54,17 +62,24 @@ def _table(encoding: str, outcomes: list[Outcome]) -> Table:
     return table
 
 
-def _verdict(encoding: str, outcomes: list[Outcome]) -> str:
+def _against_peers(outcomes: list[Outcome]) -> str:
     """Goals met and missed, in words."""
     ours, times = outcomes[0], {each.name: each.cpu_seconds for each in outcomes}
-    if encoding != "uncompressed":
-        ratio = ours.cpu_seconds / times["bare codec"]
-        return f"goal: at most 1.3 times the bare codec: {ratio:.2f}, {'met' if ratio <= 1.3 else 'missed'}\n"
     said = [f"goal: at most {_GOAL_CPU_SECONDS:.2f} CPU s: {_met(ours.cpu_seconds <= _GOAL_CPU_SECONDS)}"]
     for peer, factor in _GOALS.items():
         name, seconds = min(((n, s) for n, s in times.items() if n.startswith(peer)), key=lambda pair: pair[1])
         said.append(f"at least {factor:g} times less than {name}: {_met(seconds / ours.cpu_seconds >= factor)}")
     return "; ".join(said) + "\n"
+
+
+def _against_codec(outcomes: list[Outcome], uncompressed: float | None) -> str:
+    """Both readings of "within 1.3 times the bare codec": the whole way, and what compression adds to it."""
+    ours, codec = outcomes[0].cpu_seconds, outcomes[1].cpu_seconds
+    readings = {"from files to model input": ours}
+    if uncompressed is not None:
+        readings["what compression adds to the uncompressed way"] = ours - uncompressed
+    said = (f"{name}: {each / codec:.2f}, {_met(each / codec <= _GOAL_CODEC)}" for name, each in readings.items())
+    return f"goal: at most {_GOAL_CODEC} times the bare codec; " + "; ".join(said) + "\n"
 
 
 def _met(reached: bool) -> str:  # noqa: FBT001 - the answer is the argument

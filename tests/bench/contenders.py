@@ -23,9 +23,8 @@ from services.common.dicom import read_instance
 from services.common.tensors import GRID
 from services.common.transforms import PIXEL_MM, WINDOW_PERCENTILES, model_grid
 from services.common.volume import Plane, Volume
-from services.preprocessing.rules import load_rules
-from services.preprocessing.selection import select_series
-from services.preprocessing.stacking import assemble, transform
+from services.preprocessing.judgement import decode, judge
+from services.preprocessing.stacking import laid
 from tests.bench.studies import Files
 
 Volumes = Sequence[NDArray[np.uint8]]
@@ -54,8 +53,8 @@ def contenders(study: Files, *, compressed: bool) -> list[Contender]:
 
 def _ours(study: Files) -> Volumes:
     instances = [read_instance(path) for path in study.paths]
-    chosen = select_series(instances, load_rules("knee")).chosen
-    return [transform(assemble(chosen[plane].frames), mirrored=False).volume for plane in Plane]
+    volumes = decode(judge(instances)[0]).volumes
+    return [laid(volumes[plane], mirrored=False).volume for plane in Plane]
 
 
 def _each(study: Files, read: Callable[[Path], tuple[NDArray[np.uint8], np.ndarray]]) -> Volumes:
