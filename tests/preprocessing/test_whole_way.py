@@ -37,13 +37,15 @@ def voxel_positions(position, cosines, spacing) -> np.ndarray:
     return position + cosines[0] * spacing[1] * columns[..., None] + cosines[1] * spacing[0] * rows[..., None]
 
 
-def phantom(cosines: np.ndarray, spacing=(2.0, 2.0), **attributes) -> list[pydicom.Dataset]:
+def phantom(
+    cosines: np.ndarray, spacing=(2.0, 2.0), *, slices=SLICES, gap_mm=GAP_MM, **attributes
+) -> list[pydicom.Dataset]:
     """A series through the balls, its middle in the middle of the patient."""
-    instances = series(Plane.SAGITTAL, slices=SLICES, PixelSpacing=list(spacing), **attributes)
+    instances = series(Plane.SAGITTAL, slices=slices, PixelSpacing=list(spacing), **attributes)
     normal = np.cross(*cosines)
     corner = -cosines[0] * spacing[1] * (COLUMNS - 1) / 2 - cosines[1] * spacing[0] * (ROWS - 1) / 2
     for index, instance in enumerate(instances):
-        position = corner + normal * GAP_MM * (index - (SLICES - 1) / 2)
+        position = corner + normal * gap_mm * (index - (slices - 1) / 2)
         instance.ImageOrientationPatient = [round(float(value), 8) for value in cosines.ravel()]
         instance.ImagePositionPatient = [round(float(value), 6) for value in position]
         noise = np.random.default_rng(index).integers(0, 60, (ROWS, COLUMNS))
@@ -92,6 +94,12 @@ def test_side_and_pixel_shape_do_not_matter(tmp_path, attributes):
     """A left knee is mirrored for the model and back; pixels need not be square."""
     (segmentation,) = segmentations(tmp_path, phantom(turned(Plane.CORONAL, 15), **attributes))
     assert overlap(segmentation) > 0.93
+
+
+def test_a_three_dimensional_series_is_segmented_slab_by_slab(tmp_path):
+    """130 slices of 0.7 mm become 32 slabs for the model, and every slice gets its slab's labels."""
+    (segmentation,) = segmentations(tmp_path, phantom(turned(Plane.SAGITTAL, 12), slices=130, gap_mm=0.7))
+    assert overlap(segmentation) > 0.9
 
 
 def test_files_in_any_order_give_the_same_segmentation(tmp_path):
