@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -95,8 +96,9 @@ def _run_lengths(encoded: bytes, out: Stored) -> tuple[Stored, Codestream]:
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
     # the room bounds what hostile runs expand to; a few writers fill up a segment's end
     room = np.empty((segments, out.size + _RLE_FILL_BYTES), np.uint8)
+    view: Any = memoryview(encoded)  # any buffer will do, though the stubs name three
     for (start, end), plane in zip(pairwise([*starts[:segments], len(encoded)]), room[::-1], strict=True):
-        if len(imagecodecs.packbits_decode(memoryview(encoded)[start:end], out=plane)) < out.size:
+        if len(imagecodecs.packbits_decode(view[start:end], out=plane)) < out.size:
             raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
     planes = room[:, : out.size].reshape(segments, *out.shape)
     if segments == 1:
@@ -104,7 +106,7 @@ def _run_lengths(encoded: bytes, out: Stored) -> tuple[Stored, Codestream]:
     else:
         cv2.merge(list(planes), out.view(np.uint8).reshape(*out.shape, segments))
     stored = out.view(out.dtype.newbyteorder("<"))
-    return stored, Codestream(*out.shape, 1, 8 * segments, signed=False)
+    return stored, Codestream(out.shape[0], out.shape[1], 1, 8 * segments, signed=False)
 
 
 def _jpeg(kind: int) -> Callable[[bytes], Codestream]:
