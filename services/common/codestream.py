@@ -7,6 +7,7 @@ allocate.
 """
 
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -55,6 +56,22 @@ class Codestream:
     signed: bool
 
 
+class _Scratch(threading.local):
+    """Memory that the next frame of a thread uses again: fresh pages cost more than unpacking into them."""
+
+    def __init__(self) -> None:
+        self._held = np.empty(0, np.uint8)
+
+    def bytes(self, count: int) -> NDArray[np.uint8]:
+        """``count`` bytes of no particular content, valid until the next call."""
+        if len(self._held) < count:
+            self._held = np.empty(count, np.uint8)
+        return self._held[:count]
+
+
+_scratch = _Scratch()
+
+
 def decode(encoded: bytes, transfer_syntax: str, out: Stored) -> tuple[Stored, Codestream]:
     """Stored values ``(row, column)`` of one frame, and its codestream's header.
 
@@ -95,7 +112,7 @@ def _run_lengths(encoded: bytes, out: Stored) -> tuple[Stored, Codestream]:
     if max(starts[:segments]) >= len(encoded):
         raise StudyRefused(RefusalCode.TRUNCATED_PIXEL_DATA)
     # the room bounds what hostile runs expand to; a few writers fill up a segment's end
-    room = np.empty((segments, out.size + _RLE_FILL_BYTES), np.uint8)
+    room = _scratch.bytes(segments * (out.size + _RLE_FILL_BYTES)).reshape(segments, -1)
     view: Any = memoryview(encoded)  # any buffer will do, though the stubs name three
     for (start, end), plane in zip(pairwise([*starts[:segments], len(encoded)]), room[::-1], strict=True):
         if len(imagecodecs.packbits_decode(view[start:end], out=plane)) < out.size:

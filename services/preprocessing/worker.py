@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import cv2
 import structlog
 
 from services.common.errors import ArticulaError, RefusalCode, StudyRefused
@@ -148,6 +149,7 @@ def serve_jobs(connection: Connection, settings: PreprocessingSettings) -> None:
     configure_logging(settings, service="preprocessing-worker")
     warnings.simplefilter("ignore")  # pydicom quotes the values it warns of
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    cv2.setNumThreads(1)  # the other cores have workers of their own
     with Pipeline(settings) as pipeline, contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             job: Job = connection.recv()

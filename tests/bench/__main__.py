@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--encodings", nargs="*", default=list(ENCODINGS), choices=list(ENCODINGS))
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # MONAI tells of a plugin it misses each time a file is read
+    cv2.setNumThreads(1)  # as in a worker of the service
     console = Console()
     memory = Path("/dev/shm")  # noqa: S108 - memory, so that no disk is measured
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
