@@ -62,13 +62,14 @@ MOST = {"labels": 0.01, "confidence": 0.02, "logits": 0.2, "attention": 0.1, "cl
 
 def too_different(exact: Arrays, built: Arrays) -> list[str]:
     """The outputs that changed by more than ``MOST``, or are not finite."""
-    refused = []
-    for name, array in exact.items():
-        one, other = array.astype(np.float64), built[name].astype(np.float64)
-        change = float((one != other).mean() if name == "labels" else np.abs(one - other).max())
-        if not change <= MOST[name]:  # not a number is no less than anything
-            refused.append(name)
-    return refused
+    # not a number is no less than anything
+    return [name for name, array in exact.items() if not change(name, array, built[name]) <= MOST[name]]
+
+
+def change(output: str, exact: NDArray[Any], built: NDArray[Any]) -> float:
+    """How much an output differs, in the terms of ``MOST``; not a number where an answer is none."""
+    one, other = exact.astype(np.float64), built.astype(np.float64)
+    return float((one != other).mean() if output == "labels" else np.abs(one - other).max())
 
 
 def _file(repository: Path, contract: ModelContract) -> Path:

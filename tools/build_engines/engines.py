@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 
 from services.common.tensors import ModelContract
+from tools.build_engines.device import Device, device
 
 TARGETS = ("8.0", "8.6", "8.9")
 BATCHES = (1, 2, 4)  # least, usual and largest batch of the optimisation profile
@@ -22,6 +23,12 @@ class GraphRefused(Exception):
     """The importer or the builder does not take the graph, or it answers too differently; the message says why."""
 
     code = "GRAPH_REFUSED"
+
+
+class GpuMismatch(Exception):
+    """TensorRT builds for the GPU that is here, and it is not the one asked for; the message says which it is."""
+
+    code = "GPU_MISMATCH"
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,13 @@ def build(
     engine_runtime: Runtime,
     timing_cache: Path | None = None,
 ) -> bytes:
-    """The serialised engine for one compute capability, such as "8.9". Raises ``GraphRefused``.
+    """The serialised engine for one compute capability, such as "8.9". Raises ``GraphRefused`` and ``GpuMismatch``.
 
     ``timing_cache`` holds what the builder measured on this GPU and is updated; TensorRT-RTX measures nothing.
     """
     trt = engine_runtime.module
+    if not engine_runtime.for_any_gpu:
+        must_be_here(target, device())
     builder = trt.Builder(_logger(trt))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, _logger(trt))
@@ -81,6 +90,14 @@ def build(
     if measured is not None and timing_cache is not None:
         timing_cache.write_bytes(bytes(measured.serialize()))
     return bytes(engine)
+
+
+def must_be_here(target: str, here: Device | None) -> None:
+    """Raise ``GpuMismatch`` unless this machine's GPU is the target: an engine would be filed under a wrong name."""
+    if here is None or here.compute_capability != target:
+        found = f"{here.name}, {here.compute_capability}" if here else "none"
+        message = f"engines for {target} are built on such a GPU; the one here is {found}"
+        raise GpuMismatch(message)
 
 
 def _capability(trt: Any, target: str) -> Any:

@@ -48,6 +48,24 @@ def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv:
         f"--model-repository={repository}",
         f"--backend-directory={_backends(server, stub)}",
         f"--backend-config=python,shm-region-prefix-name={shared_memory}",
+        *_options(grpc_port, metrics_port),
+    ]
+    return TritonCommand(command, environment, partial(_remove_shared_memory, shared_memory))
+
+
+def installed_triton_command(home: Path, repository: Path, *, grpc_port: int, metrics_port: int) -> TritonCommand:
+    """The same of a Triton that is installed, as in NVIDIA's image: ``home`` has ``bin`` and ``backends``."""
+    command = [
+        str(home / "bin" / "tritonserver"),
+        f"--model-repository={repository}",
+        f"--backend-directory={home / 'backends'}",
+        *_options(grpc_port, metrics_port),
+    ]
+    return TritonCommand(command, dict(os.environ), lambda: None)
+
+
+def _options(grpc_port: int, metrics_port: int) -> list[str]:
+    return [
         "--model-control-mode=none",
         "--disable-auto-complete-config",  # config.pbtxt is complete; completing starts every backend process twice
         "--allow-http=false",
@@ -57,7 +75,6 @@ def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv:
         f"--metrics-port={metrics_port}",
         "--exit-timeout-secs=20",
     ]
-    return TritonCommand(command, environment, partial(_remove_shared_memory, shared_memory))
 
 
 def _remove_shared_memory(prefix: str) -> None:

@@ -38,21 +38,27 @@ def test_a_graph_that_it_can_not_run_is_refused_with_a_reason():
         build(model, contract, TARGETS[0], engine_runtime=runtime())
 
 
-def test_engines_are_published_once(tmp_path):
-    """The command that the chart's job runs: built the first time, left alone the second."""
-    out = tmp_path / "fp16-sm89"
-    command = [sys.executable, "-m", "tools.build_engines", "--out", str(out), "--target", "8.9", "--precision", "fp16"]
-    for said in ("built", "there already"):
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
-        assert said in " ".join(ended.stdout.split())
-    assert set(read_engines(out, REPOSITORY)) == {contract.name for contract in MODELS}
+def build_engines(*options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.build_engines", *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_engines_are_built_once_and_copied_to_where_triton_reads_them(tmp_path):
+    """The commands of the chart's Job and of its pods: built once, then found, and refused before."""
+    options = ("--cache", tmp_path / "cache", "--target", "8.9", "--precision", "fp16")
+    refused = build_engines(*options, "--no-build")
+    assert (refused.returncode, refused.stderr[:15]) == (1, "ENGINE_MISMATCH")
+    ended = build_engines(*options)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "built" in ended.stdout
+    ended = build_engines(*options, "--out", tmp_path / "out", "--no-build")
+    assert "there already" in " ".join(ended.stdout.split())
+    assert set(read_engines(tmp_path / "out", REPOSITORY)) == {contract.name for contract in MODELS}
 
 
 def test_a_gpu_that_the_runtime_does_not_know_is_refused(tmp_path):
     """One line with a code, and nothing is published."""
-    command = [sys.executable, "-m", "tools.build_engines", "--out", str(tmp_path / "out"), "--target", "1.0"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = build_engines("--cache", tmp_path, "--target", "1.0")
     assert ended.returncode == 1
     assert ended.stderr.startswith("GRAPH_REFUSED: this runtime builds nothing for compute capability 1.0")
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("fp16-*"))
