@@ -1,4 +1,5 @@
-"""Whether Triton works: one inference through the cheapest model, with values that must come back right.
+"""Whether Triton works: one inference through the cheapest model with values that must come back right, and no dead
+backend process of any model.
 
 ``python3 probe.py [http port]``, exit status 0 or 1. Triton's own probes stay green when a backend process is dead;
 this one does not. Standard library only, because NVIDIA's image has no client.
@@ -8,11 +9,13 @@ import http.client
 import json
 import struct
 import sys
+from pathlib import Path
 
 _SECONDS = 10.0
 _MAPS, _ATTENTION, _SALIENCY = (1, 3, 32, 12, 32, 32), (1, 3, 32, 12), (1, 3, 32, 256, 256)
 _PLANE, _SLICE, _LABEL, _ROW, _COLUMN = 1, 5, 3, 16, 8
 _ZOOM = 8
+_BACKEND = "triton_python_b"  # of triton_python_backend_stub, as far as the kernel keeps a name
 
 
 def works(port: int) -> bool:
@@ -20,6 +23,25 @@ def works(port: int) -> bool:
     try:
         return hottest(infer(port)) == (_PLANE, _SLICE, _ROW, _COLUMN)
     except (OSError, ValueError, LookupError, http.client.HTTPException):
+        return False
+
+
+def has_dead_backend(processes: Path = Path("/proc")) -> bool:
+    """Whether a backend process of this container died.
+
+    Triton neither restarts nor reports one, and other instances of its model may answer the inference above; it stays
+    behind as a zombie child, which tells for every model and instance at once.
+    """
+    return any(_is_dead_backend(place) for place in processes.glob("[0-9]*"))
+
+
+def _is_dead_backend(place: Path) -> bool:
+    try:
+        name, _, rest = (place / "stat").read_text().partition("(")[2].rpartition(")")
+        state, parent = rest.split()[:2]
+        dead = state == "Z" and name.startswith(_BACKEND)
+        return dead and (place.parent / parent / "root").samefile("/")
+    except OSError:  # it is gone, or somebody else's
         return False
 
 
@@ -78,4 +100,4 @@ def _index(place: tuple[int, ...], shape: tuple[int, ...]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if works(int(sys.argv[1]) if len(sys.argv) > 1 else 8000) else 1)
+    sys.exit(0 if works(int(sys.argv[1]) if len(sys.argv) > 1 else 8000) and not has_dead_backend() else 1)

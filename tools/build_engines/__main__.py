@@ -11,13 +11,14 @@ built, on the GPU they are for; else TensorRT-RTX's (extra ``gpu``, under NVIDIA
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
 from services.common.tensors import MODELS
 from tools.build_engines.accuracy import MOST, differences, inputs_of, run, too_different
-from tools.build_engines.cache import copy_out, locked, refuse, set_name, timing_cache
+from tools.build_engines.cache import copy_out, found, locked, set_name, timing_cache
 from tools.build_engines.engines import BATCHES, TARGETS, GpuMismatch, GraphRefused, Runtime, build, runtime
 from tools.build_engines.graphs import PRECISIONS, prepared
 from tools.build_engines.published import Build, EngineMismatch, fits, publish
@@ -44,11 +45,11 @@ def main() -> int:
         engine_runtime = runtime()
         for target in (options.target,) if options.target else TARGETS:
             wanted = Build(engine_runtime.name, engine_runtime.version, target, options.precision, BATCHES)
-            if options.no_build and not fits(
-                options.cache / set_name(wanted, options.repository), wanted, options.repository
-            ):
-                refuse(options.cache, wanted, options.repository)
-            folder = obtain(engine_runtime, wanted, options.cache, options.repository)
+            if options.no_build:
+                folder = found(options.cache, wanted, options.repository)
+            else:
+                folder = obtain(engine_runtime, wanted, options.cache, options.repository)
+            console.print(str(folder))
             if options.out:
                 copy_out(folder, options.out)
     except (GraphRefused, GpuMismatch) as error:
@@ -66,7 +67,7 @@ def obtain(engine_runtime: Runtime, wanted: Build, cache: Path, repository: Path
     folder = cache / name
     with locked(cache, name):
         if fits(folder, wanted, repository):
-            console.print(f"{folder}: there already")
+            console.print("there already:")
             return folder
         console.print(judged(repository, wanted.precision))
         engines = {
@@ -80,14 +81,15 @@ def obtain(engine_runtime: Runtime, wanted: Build, cache: Path, repository: Path
             for contract in MODELS
         }
         publish(folder, wanted, repository, engines)
-    console.print(f"{folder}: built")
+    console.print("built:")
     return folder
 
 
 def judged(repository: Path, precision: str) -> Table:
     """What the prepared graphs change, on one synthetic knee; raises ``GraphRefused`` where it is too much."""
     table = Table("model", "output", "change", "most", title=f"{precision} against the ONNX file, in ONNX Runtime")
-    inputs = inputs_of(testset.load(testset.FIRST_SEED, matrix=128), repository)
+    with TemporaryDirectory() as folder:  # a container's root is read-only
+        inputs = inputs_of(testset.load(testset.FIRST_SEED, folder=Path(folder), matrix=128), repository)
     for contract in MODELS:
         path = repository / contract.name / "1" / "model.onnx"
         exact = run(path, contract, inputs[contract.name])

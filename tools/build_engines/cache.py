@@ -44,12 +44,13 @@ def locked(cache: Path, name: str) -> Iterator[None]:
         yield
 
 
-def refuse(cache: Path, build: Build, repository: Path) -> None:
-    """Raise ``EngineMismatch`` that says what there is instead of the set asked for."""
+def found(cache: Path, build: Build, repository: Path) -> Path:
+    """The folder of a set; raises ``EngineMismatch`` that says what there is instead where it is missing."""
     name = set_name(build, repository)
     for folder in [cache / name, *sorted(cache.glob(f"{_prefix(build)}-*"))]:
         if (folder / MANIFEST).exists():
             check(folder, build, repository)
+            return folder
     message = f"ENGINE_MISMATCH: {cache} has no {name}. Build it: python -m tools.build_engines"
     raise EngineMismatch(message)
 

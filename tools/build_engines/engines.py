@@ -16,6 +16,8 @@ from services.common.tensors import ModelContract
 from tools.build_engines.device import Device, device
 
 TARGETS = ("8.0", "8.6", "8.9")
+# "bindings" alone take the libraries of the system, as in NVIDIA's image of Triton
+_MODULES = {"tensorrt": "tensorrt", "tensorrt_bindings": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
 BATCHES = (1, 2, 4)  # least, usual and largest batch of the optimisation profile
 
 
@@ -47,9 +49,9 @@ class Runtime:
 
 def runtime() -> Runtime:
     """TensorRT where it is installed, else TensorRT-RTX; raises ``ImportError`` where neither is."""
-    for name in ("tensorrt", "tensorrt_rtx"):
+    for module_name, name in _MODULES.items():
         try:
-            module = importlib.import_module(name)
+            module = importlib.import_module(module_name)
         except ImportError:
             continue
         return Runtime(name, str(module.__version__), module)

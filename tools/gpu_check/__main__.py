@@ -6,7 +6,6 @@ on a machine without a GPU: the same steps, with the models on processors and no
 """
 
 import argparse
-import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -83,8 +82,15 @@ def missing(profile: str) -> list[str]:
             f"Triton with the {backend} backend": not has_backend,
         }
     if profile == "tensorrt":
-        lacking["TensorRT for this Python"] = importlib.util.find_spec("tensorrt") is None
+        lacking["TensorRT for this Python"] = _runtime_name() != "tensorrt"
     return [what for what, lacks in lacking.items() if lacks]
+
+
+def _runtime_name() -> str:
+    try:
+        return runtime().name
+    except ImportError:
+        return ""
 
 
 def check(options: argparse.Namespace) -> Report:

@@ -74,7 +74,7 @@ def volumes_in(contract: ModelContract) -> int:
 def of_model(target: str, contract: ModelContract, inputs: Arrays, *, callers: Callers, seconds: float) -> Load:
     """Load one model."""
     before = executions(target, (contract,))
-    timing = _closed(lambda: _caller(target, contract, inputs, callers.batch), callers.concurrency, seconds)
+    timing = closed_loop(lambda: _caller(target, contract, inputs, callers.batch), callers.concurrency, seconds)
     merged = members_at_once(before, executions(target, (contract,)))
     return _load(contract.name, callers, timing, volumes=callers.batch * volumes_in(contract), merged=merged)
 
@@ -88,7 +88,7 @@ def of_studies(target: str, knee: Knee, *, concurrency: int, seconds: float) -> 
             for contract, inputs in knee.calls:
                 triton.infer(contract, inputs)
 
-        timing = _closed(lambda: ask, concurrency, seconds)
+        timing = closed_loop(lambda: ask, concurrency, seconds)
     merged = members_at_once(before, executions(target, MODELS))
     return _load(STUDY, Callers(concurrency, 1), timing, volumes=PLANE_COUNT, merged=merged)
 
@@ -127,7 +127,7 @@ def _tensor(name: str, data_type: str, array: Any, batch: int) -> triton_grpc.In
     return tensor
 
 
-def _closed(caller: Callable[[], Callable[[], None]], concurrency: int, seconds: float) -> Timing:
+def closed_loop(caller: Callable[[], Callable[[], None]], concurrency: int, seconds: float) -> Timing:
     """Run ``concurrency`` callers for a time; each has sent one request before."""
     start, took, failures = threading.Barrier(concurrency + 1), list[float](), list[str]()
 

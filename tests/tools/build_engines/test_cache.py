@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.common.tensors import MODELS
-from tools.build_engines.cache import copy_out, locked, refuse, set_name
+from tools.build_engines.cache import copy_out, found, locked, set_name
 from tools.build_engines.published import Build, EngineMismatch, fits, publish
 from tools.pin_models import REPOSITORY
 
@@ -32,10 +32,11 @@ def test_two_releases_keep_their_engines_side_by_side(tmp_path):
 def test_what_is_missing_is_refused_with_what_is_there(tmp_path):
     """A pod that may not build says why it does not start."""
     with pytest.raises(EngineMismatch, match=r"ENGINE_MISMATCH: .* has no fp16-sm89-"):
-        refuse(tmp_path, BUILD, REPOSITORY)
-    published(tmp_path, BUILD)
+        found(tmp_path, BUILD, REPOSITORY)
+    folder = published(tmp_path, BUILD)
+    assert found(tmp_path, BUILD, REPOSITORY) == folder
     with pytest.raises(EngineMismatch, match=r"runtime_version is 10\.5\.0, must be 10\.9\.0"):
-        refuse(tmp_path, replace(BUILD, runtime_version="10.9.0"), REPOSITORY)
+        found(tmp_path, replace(BUILD, runtime_version="10.9.0"), REPOSITORY)
 
 
 def test_a_set_is_copied_to_where_triton_reads_it(tmp_path):
