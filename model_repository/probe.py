@@ -1,5 +1,4 @@
-"""Whether Triton works: one inference through the cheapest model with values that must come back right, and no dead
-backend process of any model.
+"""Whether Triton works: one inference whose values must come back right, and no dead backend process of any model.
 
 ``python3 probe.py [http port]``, exit status 0 or 1. Triton's own probes stay green when a backend process is dead;
 this one does not. Standard library only, because NVIDIA's image has no client.

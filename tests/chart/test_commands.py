@@ -10,6 +10,7 @@ import pytest
 from services.orthanc_plugin.probe import read_configuration
 from services.orthanc_plugin.settings import PluginSettings
 from tests.chart.rendering import ROOT, named, needs_helm, rendered
+from tools.pin_models import REPOSITORY
 
 pytestmark = needs_helm
 
@@ -73,29 +74,35 @@ def test_orthanc_does_not_start_with_an_empty_password(tmp_path, users):
     assert "empty" in answer.stderr
 
 
-def _await_engines(folder: Path, seconds: str) -> subprocess.CompletedProcess[str]:
-    pod = named(rendered("network"), "Deployment", "articula-triton-l4")["spec"]["template"]["spec"]
-    container = pod["initContainers"][0]
-    return _run([*container["command"], *container["args"][:-1], seconds], {"/engines": folder})
+def _arguments(pool: str, changes: str = "{}") -> list[str]:
+    pod = named(rendered("network", changes), "Deployment", f"articula-triton-{pool}")["spec"]["template"]["spec"]
+    return next(each for each in pod["initContainers"] if each["name"] == "engines")["args"]
 
 
-def test_a_pod_starts_with_engines_of_its_own_gpu(tmp_path):
-    """The manifest is the sign that the build is whole."""
-    (tmp_path / "fp16-sm89").mkdir()
-    manifest = tmp_path / "fp16-sm89" / "manifest.json"
-    manifest.write_text(json.dumps({"compute_capability": "8.9"}, indent=1))
-    assert _await_engines(tmp_path, "0").returncode == 0
-    manifest.write_text(json.dumps({"compute_capability": "9.0"}))
-    refused = _await_engines(tmp_path, "0")
-    assert refused.returncode == 1
-    assert "another GPU" in refused.stderr
+def _build_engines(arguments: list[str], places: dict[str, Path | str]) -> subprocess.CompletedProcess[str]:
+    return _run([sys.executable, "-m", "tools.build_engines", *arguments], places)
 
 
-def test_a_pod_waits_for_engines_and_says_that_there_are_none(tmp_path):
-    """It does not serve without."""
-    answer = _await_engines(tmp_path, "1")
-    assert answer.returncode == 1
-    assert "No engines" in answer.stderr
+def test_a_pod_that_may_not_build_refuses_to_start_without_its_engines(tmp_path):
+    """In one line with a code; the program is the one that the Job runs."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
+    arguments = _arguments("l4", json.dumps({"engineBuild": {"enabled": False}}))
+    places = {"/models": REPOSITORY, "/engines": tmp_path, "/served": tmp_path / "served"}
+    ended = _build_engines(arguments, places)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("ENGINE_MISMATCH: ")
+    assert not (tmp_path / "served").exists()
+
+
+def test_a_pod_builds_the_engines_that_its_job_has_not(tmp_path):
+    """What Triton then reads is a whole repository of plans; the second pod finds them in the cache."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
+    places = {"/models": REPOSITORY, "/engines": tmp_path / "engines", "/served": tmp_path / "served"}
+    for said in ("built", "there already"):
+        ended = _build_engines(_arguments("l4"), places)
+        assert ended.returncode == 0, ended.stderr
+        assert said in ended.stdout
+    assert len(list((tmp_path / "served").glob("*/1/model.plan"))) == 3
 
 
 def test_models_are_copied_from_an_image(tmp_path):

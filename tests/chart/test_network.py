@@ -1,5 +1,7 @@
 """Who reaches which port: exactly the arrows of the architecture."""
 
+import json
+
 import pytest
 
 from tests.chart.rendering import EXAMPLES, Manifest, needs_helm, of_kind, pods, rendered
@@ -29,8 +31,8 @@ def _arrows(rules: list[Manifest], direction: str) -> set[tuple[str, int]]:
     return found
 
 
-def _policies(example: str) -> dict[str, tuple[set[tuple[str, int]], set[tuple[str, int]]]]:
-    policies = of_kind(rendered(example), "NetworkPolicy")
+def _policies(example: str, **changes: object) -> dict[str, tuple[set[tuple[str, int]], set[tuple[str, int]]]]:
+    policies = of_kind(rendered(example, json.dumps(changes)), "NetworkPolicy")
     for each in policies:
         assert each["spec"]["policyTypes"] == ["Ingress", "Egress"]
     return {
@@ -66,6 +68,21 @@ def test_a_shared_service_lets_the_hospitals_in_and_fetches_models():
         ),
         "triton": ({("preprocessing", 8001), ("monitoring", 8002)}, DNS | {("192.0.2.0/24", 443)}),
     }
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("", 443), ("http://store.internal", 80), ("http://store.internal:9000", 9000)]
+)
+def test_the_object_store_is_reached_at_its_own_port(endpoint, port):
+    """A policy for 443 would cut off a store that answers elsewhere."""
+    assert ("192.0.2.0/24", port) in _policies("shared", models={"s3": {"endpoint": endpoint}})["triton"][1]
+
+
+def test_dns_is_where_the_cluster_has_it():
+    """A cache on each node, or pods of another namespace and port."""
+    dns = {"peers": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": [53, 5353]}
+    outgoing = _policies("hospital", networkPolicies={"dns": dns})["preprocessing"][1]
+    assert outgoing == {("169.254.20.10/32", 53), ("169.254.20.10/32", 5353), ("triton", 8001)}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

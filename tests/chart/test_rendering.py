@@ -16,6 +16,7 @@ from tests.chart.rendering import (
     EXAMPLES,
     NAMESPACE,
     ROOT,
+    Manifest,
     containers,
     environment,
     helm,
@@ -26,6 +27,7 @@ from tests.chart.rendering import (
     refusal,
     rendered,
 )
+from tests.images.dockerfile import parse
 
 pytestmark = needs_helm
 every = pytest.mark.parametrize("example", EXAMPLES)
@@ -138,6 +140,10 @@ def test_times_of_leaving_follow_from_the_deadline_of_a_study():
         ({"monitoring": {"enabled": False}}, "set monitoring.enabled"),
         ({"tls": {"mode": "secrets"}}, "name the Secret"),
         ({"models": {"source": "s3"}}, "models.s3.uri"),
+        ({"models": {"source": "s3", "s3": {"uri": "s3://x", "image": {"repository": "x"}}}}, "models.s3.peers"),
+        ({"networkPolicies": {"dns": {"peers": []}}}, "none would mean everywhere"),
+        ({"preprocessing": {"maxStudies": 16}}, "spoolSize 22Gi is too small"),
+        ({"preprocessing": {"spoolSize": "40Gi"}}, "would evict the pod"),
         ({"models": {"source": "pvc"}}, "claimName"),
         ({"orthanc": {"postgresql": {"existingSecret": ""}}}, "existingSecret"),
         ({"preprocessing": {"image": {"tag": "latest"}}}, "tag"),
@@ -165,21 +171,44 @@ def test_a_gpu_pool_gets_its_gpu_and_rolls_out_without_a_spare_one():
         assert numbers["maxSurge"] + numbers["maxUnavailable"] > 0, "else no rollout ever ends"
 
 
-def test_every_compute_capability_has_one_build_into_the_folder_its_pods_read():
-    """The Job's name changes with its inputs, because a Job can't be changed."""
+def engines_of(template: Manifest) -> Manifest:
+    return next(each for each in containers(template) if each["name"] == "engines")
+
+
+def test_every_compute_capability_has_one_build_of_the_engines_that_its_pods_take():
+    """The same arguments, so the same set; the Job's name changes with its inputs, because a Job can't be changed."""
     objects = rendered("network")
     jobs = of_kind(objects, "Job")
-    folders = {each["spec"]["template"]["spec"]["containers"][0]["args"][3] for each in jobs}
-    assert folders == {"/engines/fp16-sm90", "/engines/fp16-sm89", "/engines/fp16-sm75"}
-    for pool, folder in (("h100-mig", "fp16-sm90"), ("l4", "fp16-sm89"), ("t4", "fp16-sm75")):
-        spec = named(objects, "Deployment", f"articula-triton-{pool}")["spec"]["template"]["spec"]
-        mounts = {each["name"]: each for each in spec["containers"][0]["volumeMounts"]}
-        assert mounts["models"]["subPath"] == folder
-        assert mounts["models"]["readOnly"]
+    built = [engines_of(each["spec"]["template"])["args"] for each in jobs]
+    for pool in ("h100-mig", "l4", "t4"):
+        template = named(objects, "Deployment", f"articula-triton-{pool}")["spec"]["template"]
+        args = engines_of(template)["args"]
+        assert args[-2:] == ["--out", "/served"]
+        assert built.count(args[:-2]) == 1
+        mounts = {each["name"]: each for each in template["spec"]["containers"][0]["volumeMounts"]}
+        assert mounts["served"] == {"name": "served", "mountPath": "/models", "readOnly": True}
+        assert "engines" not in mounts, "what happens to the cache can't touch a running server"
+    assert len(built) == 3
     again = rendered("network", json.dumps({"engineBuild": {"precision": "fp32"}}))
     assert not {each["metadata"]["name"] for each in jobs} & {
         each["metadata"]["name"] for each in of_kind(again, "Job")
     }
+
+
+def test_a_pod_that_holds_the_last_gpu_can_build_its_engines_on_it():
+    """Else pods would wait for a Job that waits for their GPU, and no rollout would end."""
+    for pool, resource in (("h100-mig", "nvidia.com/mig-1g.10gb"), ("l4", "nvidia.com/gpu")):
+        template = named(rendered("network"), "Deployment", f"articula-triton-{pool}")["spec"]["template"]
+        assert engines_of(template)["resources"]["limits"][resource] == 1
+
+
+def test_engines_that_nobody_may_build_are_only_read():
+    """With the build off a pod takes what is in the cache, and there is no Job."""
+    objects = rendered("network", json.dumps({"engineBuild": {"enabled": False}}))
+    assert not of_kind(objects, "Job")
+    engines = engines_of(named(objects, "Deployment", "articula-triton-l4")["spec"]["template"])
+    assert engines["args"][-1] == "--no-build"
+    assert {"name": "engines", "mountPath": "/engines", "readOnly": True} in engines["volumeMounts"]
 
 
 @every
@@ -227,17 +256,21 @@ def test_no_password_is_rendered(example):
     )
 
 
-def test_probes_run_programs_that_the_images_have():
-    """Modules that exist, and a script that the Dockerfiles copy."""
+def test_probes_are_the_health_checks_of_the_images():
+    """Those are run by the tests of the images; ``--live`` is the one addition, for a service without its Triton."""
+    files = {
+        "orthanc": "services/orthanc_plugin/Dockerfile",
+        "preprocessing": "services/preprocessing/Dockerfile",
+        "triton": "model_repository/cpu.Dockerfile",
+    }
     for _, template in pods(rendered("hospital")):
         for container in template["spec"]["containers"]:
+            check = parse(ROOT / files[container["name"]])[-1].last("HEALTHCHECK").words
             for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
                 probe: dict[str, Any] = container[kind]
-                command = probe["exec"]["command"]
+                assert [word for word in probe["exec"]["command"] if word != "--live"] == check
                 assert probe["timeoutSeconds"] > 10, "the programs give themselves ten seconds"
-                if "-m" in command:
-                    assert (ROOT / command[command.index("-m") + 1].replace(".", "/")).with_suffix(".py").exists()
-                else:
-                    assert command == ["python3", "/opt/articula/probe.py"]
-                    for name in ("cpu", "gpu"):
-                        assert "probe.py" in (ROOT / f"model_repository/{name}.Dockerfile").read_text()
+            assert container["readinessProbe"]["exec"]["command"] == check
+    gpu = parse(ROOT / "model_repository/gpu.Dockerfile")[-1].last("HEALTHCHECK").words
+    cpu = parse(ROOT / files["triton"])[-1].last("HEALTHCHECK").words
+    assert gpu == cpu, "one probe for both Tritons"

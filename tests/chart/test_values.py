@@ -33,6 +33,7 @@ OTHER = {
     "grace": 3000,
     "strategy": "replace",
 }
+S3 = {"uri": "s3://x", "image": {"repository": "x", "tag": "1.0"}, "peers": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}
 # what only counts with other values, and what it needs
 NEEDS: dict[str, dict[str, Any]] = {
     "tls.mode": {"tls": {"secrets": {"orthanc": "x", "preprocessing": "x", "triton": "x"}}},
@@ -40,11 +41,12 @@ NEEDS: dict[str, dict[str, Any]] = {
     "tls.secrets": {"tls": {"mode": "secrets", "secrets": {"orthanc": "x", "preprocessing": "x", "triton": "x"}}},
     "autoscaling.mode": {"triton": {"gpuPools": []}, "autoscaling": {"schedules": []}},
     "monitoring.enabled": {"triton": {"gpuPools": []}, "autoscaling": {"mode": "none", "schedules": []}},
-    "models.source": {"models": {"s3": {"uri": "s3://x", "image": {"repository": "x", "tag": "1.0"}}}},
+    "models.source": {"models": {"s3": S3}},
     "models.image": {"models": {"source": "image", "image": {"repository": "x"}}},
     "models.path": {"models": {"source": "image", "image": {"repository": "x"}}},
-    "models.s3": {"models": {"source": "s3", "s3": {"uri": "s3://x", "image": {"repository": "x", "tag": "1.0"}}}},
+    "models.s3": {"models": {"source": "s3", "s3": S3}},
     "models.size": {"models": {"source": "image", "image": {"repository": "x"}}},
+    "preprocessing.spoolSize": {"preprocessing": {"resources": {"limits": {"ephemeral-storage": "40Gi"}}}},
 }
 SPECIAL: dict[str, Any] = {
     "tls.mode": "secrets",
@@ -62,6 +64,9 @@ SPECIAL: dict[str, Any] = {
     "tls.extraDnsNames": ["articula.example"],
     "models.s3.uri": "s3://other",
     "models.path": "/other",
+    "preprocessing.spoolSize": "30Gi",
+    "networkPolicies.dns.ports": [5353],
+    "models.s3.endpoint": "http://store:9000",
     "autoscaling.prometheus": "http://other:9090",
     "autoscaling.inFlightTarget": "7",
     "autoscaling.schedules": [],

@@ -17,6 +17,12 @@
 {{- end }}
 {{- end }}
 
+{{/* The port of the store: what its address says, else that of its scheme. */}}
+{{- define "articula.models.s3Port" -}}
+{{- $url := urlParse .Values.models.s3.endpoint -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "80" "443" (eq $url.scheme "http")) -}}
+{{- end }}
+
 {{- define "articula.models.copy" -}}
 - name: models
   {{- if eq .Values.models.source "s3" }}
@@ -43,24 +49,28 @@
     - { name: temporary, mountPath: /tmp }
 {{- end }}
 
-{{/* Where the engines of one kind of GPU lie in the cache: (list root pool) */}}
-{{- define "articula.engineFolder" -}}
-{{ (index . 0).Values.engineBuild.precision }}-sm{{ (index . 1).computeCapability | replace "." "" }}
-{{- end }}
-
-{{/* Waits for the engines' manifest, which the build writes last, and refuses engines of another GPU: (list root pool) */}}
-{{- define "articula.models.engines" -}}
-{{- $root := index . 0 -}}{{- $pool := index . 1 -}}
+{{/*
+Puts the engines for one kind of GPU into the cache, and with "serve" also where Triton reads them: (list root pool serve).
+The set's name is its key, so what fits is found whatever else lies there; what does not fit is built, or refused where
+nothing may be built. The pod holds its GPU already and builds for itself where the Job did not: a rollout needs no spare
+one. Served is a copy, so nothing that happens to the cache can touch a running server.
+*/}}
+{{- define "articula.engines" -}}
+{{- $root := index . 0 -}}{{- $pool := index . 1 -}}{{- $serve := index . 2 -}}
+{{- $build := $root.Values.engineBuild -}}
+{{- $args := list "--repository" "/models" "--cache" "/engines" "--target" $pool.computeCapability "--precision" $build.precision -}}
+{{- if $serve }}{{ $args = concat $args (list "--out" "/served") }}{{ end -}}
+{{- if not $build.enabled }}{{ $args = append $args "--no-build" }}{{ end -}}
 - name: engines
-  image: {{ include "articula.image" (list $root $root.Values.engineBuild.image) }}
-  command:
-    - /bin/sh
-    - -c
-    - |
-{{ $root.Files.Get "files/await_engines.sh" | indent 6 }}
-  args: [await_engines, /engines/{{ include "articula.engineFolder" . }}, {{ $pool.computeCapability | quote }}, {{ $root.Values.engineBuild.deadlineSeconds | quote }}]
+  image: {{ include "articula.image" (list $root $build.image) }}
   {{- include "articula.container" $root | nindent 2 }}
-  resources: { requests: { cpu: 10m, memory: 16Mi, ephemeral-storage: 10Mi }, limits: { memory: 64Mi, ephemeral-storage: 50Mi } }
+  args: {{ toJson $args }}
+  resources: {{ include "articula.pool.resources" (set (deepCopy $pool) "resources" $build.resources) }}
   volumeMounts:
-    - { name: models, mountPath: /engines, readOnly: true }
+    - { name: models, mountPath: /models, readOnly: true }
+    - { name: engines, mountPath: /engines, readOnly: {{ not $build.enabled }} }
+    {{- if $serve }}
+    - { name: served, mountPath: /served }
+    {{- end }}
+    - { name: temporary, mountPath: /tmp }
 {{- end }}

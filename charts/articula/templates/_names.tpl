@@ -41,3 +41,9 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 {{- dict "pools" $pools | toJson -}}
 {{- end }}
+
+{{/* A quantity of Kubernetes in bytes: "22Gi" */}}
+{{- define "articula.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (index $units (regexFind "[A-Za-z]*$" .) | float64) | int64 -}}
+{{- end }}

@@ -25,7 +25,7 @@ def test_a_closed_loop_counts_every_answer_and_every_failure():
     def ask():
         asked.append(None)
         if len(asked) % 5 == 0:
-            raise ServiceUnavailable("no")
+            raise ServiceUnavailable(str(len(asked)))
         time.sleep(0.02)
 
     timing = closed_loop(lambda: ask, 2, 0.2)
