@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
 
 from services.common.tensors import MODELS, ModelContract, TensorSpec, TritonType
+from tests.faults.tiny_models import build_repository
 from tools.build_engines.engines import TARGETS, GraphRefused, build, runtime
 from tools.build_engines.graphs import PRECISIONS, prepared
-from tools.build_engines.published import read_engines
 from tools.evaluate.engine import REPOSITORY
 
 
@@ -43,22 +43,13 @@ def build_engines(*options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_engines_are_built_once_and_copied_to_where_triton_reads_them(tmp_path):
-    """The commands of the chart's Job and of its pods: built once, then found, and refused before."""
-    options = ("--cache", tmp_path / "cache", "--target", "8.9", "--precision", "fp16")
-    refused = build_engines(*options, "--no-build")
+def test_engines_are_built_once_and_refused_where_nobody_may_build(tmp_path):
+    """One line with a code where they are missing, or where the runtime does not know the GPU."""
+    models = build_repository(tmp_path / "models")
+    options = ("--repository", models, "--cache", tmp_path / "cache")
+    refused = build_engines(*options, "--target", "8.9", "--no-build")
     assert (refused.returncode, refused.stderr[:15]) == (1, "ENGINE_MISMATCH")
-    ended = build_engines(*options)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "built" in ended.stdout
-    ended = build_engines(*options, "--out", tmp_path / "out", "--no-build")
-    assert "there already" in " ".join(ended.stdout.split())
-    assert set(read_engines(tmp_path / "out", REPOSITORY)) == {contract.name for contract in MODELS}
-
-
-def test_a_gpu_that_the_runtime_does_not_know_is_refused(tmp_path):
-    """One line with a code, and nothing is published."""
-    ended = build_engines("--cache", tmp_path, "--target", "1.0")
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("GRAPH_REFUSED: this runtime builds nothing for compute capability 1.0")
-    assert not list(tmp_path.glob("fp16-*"))
+    unknown = build_engines(*options, "--target", "1.0")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("GRAPH_REFUSED: this runtime builds nothing for compute capability 1.0")
+    assert not list((tmp_path / "cache").glob("fp16-*"))
