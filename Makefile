@@ -62,6 +62,7 @@ chart: install ## Check the Helm chart without a cluster: lint, schemas, propert
 		build/helm/helm lint --strict --quiet charts/articula --values $$values && \
 		build/helm/helm template articula charts/articula --values $$values >/dev/null || exit 1; done
 	@$(PYTHON) -m pytest -q tests/chart
+	@$(PYTHON) -m tools.chart
 
 gpu-check: install ## On a GPU machine: build engines, compare answers, load and drain Triton, write build/gpu/report.md
 	@$(PYTHON) -m tools.gpu_check $(ARGS)

@@ -11,6 +11,7 @@ image, so another phantom makes another set and never mixes with the old one.
 import functools
 import hashlib
 import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,10 +118,9 @@ def load(seed: int, *, folder: Path = FOLDER, matrix: int = MATRIX) -> Synthetic
 
 
 def _save(place: Path, study: Study) -> None:
-    """Write whole or not at all, so that a stopped run leaves no half study."""
-    part = place.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    """Write whole or not at all, so that a stopped run leaves no half study; whoever is first to end has made it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     truth: dict[str, NDArray[np.generic]] = {}
     for number, series in enumerate(study.series, start=1):
         for index in range(len(series.image.voxels)):
@@ -131,7 +131,12 @@ def _save(place: Path, study: Study) -> None:
         truth[f"labels {series.protocol.plane}"] = series.labels.voxels[::step]
         truth[f"lesions {series.protocol.plane}"] = series.lesions.voxels[::step]
     np.savez_compressed(part / "truth.npz", **truth)  # type: ignore[arg-type]
-    part.rename(place)
+    try:
+        part.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
+        shutil.rmtree(part)
 
 
 def _runs_backwards(series: Acquisition) -> bool:
