@@ -21,7 +21,7 @@ def said(table) -> list[list[str]]:
 def test_every_kind_is_counted():
     """Each object once, and their sum."""
     objects = rendered("network")
-    rows = {kind: number for kind, number in said(summary.kinds({"network": objects}))}
+    rows = dict(said(summary.kinds({"network": objects})))
     assert rows["NetworkPolicy"] == str(len(of_kind(objects, "NetworkPolicy")))
     assert rows["all"] == str(len(objects))
 

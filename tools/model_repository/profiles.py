@@ -26,6 +26,7 @@ class Profile:
     kind: "triton.ModelInstanceGroup.Kind"
     instances: int
     accelerator: str = ""  # execution provider of the ONNX Runtime backend
+    warm: bool = False  # infer before the model is ready: the first inference on a GPU compiles, up to minutes long
 
 
 PROFILES = {
@@ -33,9 +34,9 @@ PROFILES = {
     for each in (
         # one thread each: on few cores two such instances beat one with two threads
         Profile("cpu", "python", "model.onnx", triton.ModelInstanceGroup.KIND_CPU, 2),
-        Profile("onnx", "onnxruntime", "model.onnx", triton.ModelInstanceGroup.KIND_GPU, 1, "tensorrt"),
+        Profile("onnx", "onnxruntime", "model.onnx", triton.ModelInstanceGroup.KIND_GPU, 1, "tensorrt", warm=True),
         # a second instance copies the next batch to the GPU while the first computes
-        Profile("tensorrt", "tensorrt", "model.plan", triton.ModelInstanceGroup.KIND_GPU, 2),
+        Profile("tensorrt", "tensorrt", "model.plan", triton.ModelInstanceGroup.KIND_GPU, 2, warm=True),
     )
 }
 
@@ -60,12 +61,24 @@ def configuration(contract: ModelContract, profile: Profile, parameters: dict[st
     config.instance_group.add(kind=profile.kind, count=profile.instances)
     for key, value in parameters.items():
         config.parameters[key].string_value = value
+    if profile.warm:
+        _add_warmup(config, contract)
     if profile.accelerator:
         config.optimization.execution_accelerators.gpu_execution_accelerator.add(
             name=profile.accelerator,
             parameters={"precision_mode": "FP16", "max_workspace_size_bytes": str(_WORKSPACE_BYTES)},
         )
     return config
+
+
+def _add_warmup(config: triton.ModelConfig, contract: ModelContract) -> None:
+    """One inference of the largest batch and one of the least, so that no study meets a size that is not compiled."""
+    for batch in (MAX_BATCH, 1):
+        sample = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
+        for spec in contract.inputs:
+            tensor = sample.inputs[spec.name]
+            tensor.data_type, tensor.zero_data = _type(spec), True
+            tensor.dims.extend(spec.shape)
 
 
 def _type(spec: TensorSpec) -> int:

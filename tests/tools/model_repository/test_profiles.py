@@ -9,8 +9,12 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from services.common.tensors import MODELS
+from services.common.triton import TritonClient
+from tests.common.test_triton import needs_triton, real_triton, until
+from tests.faults.tiny_models import build_repository
+from tools.gpu_check.load import executions
 from tools.model_repository.generate import write
-from tools.model_repository.profiles import MAX_BATCH, PROFILES, committed
+from tools.model_repository.profiles import MAX_BATCH, PROFILES, committed, configuration
 from tools.pin_models import REPOSITORY
 
 ENGINES = {contract.name: contract.name.encode() for contract in MODELS}
@@ -53,6 +57,31 @@ def test_the_gpu_profiles_run_on_gpus(tmp_path):
     accelerators = onnx["knee_cam"].optimization.execution_accelerators.gpu_execution_accelerator
     assert [each.name for each in accelerators] == ["tensorrt"]
     assert plans["knee_cam"].backend == "tensorrt"
+
+
+def test_the_gpu_profiles_are_warm_before_they_are_ready(tmp_path):
+    """The largest and the least batch; a processor compiles nothing at its first inference."""
+    for profile in ("onnx", "tensorrt"):
+        for config in written(profile, tmp_path / profile).values():
+            assert [each.batch_size for each in config.model_warmup] == [MAX_BATCH, 1]
+            assert set(config.model_warmup[0].inputs) == {each.name for each in config.input}
+    assert not written("cpu", tmp_path / "cpu")["knee_cam"].model_warmup
+
+
+@pytest.mark.triton
+@needs_triton
+def test_a_real_triton_takes_the_warmup(tmp_path):
+    """Before the first request of anybody it has inferred both batches of every model."""
+    models = build_repository(tmp_path / "models")
+    for contract in MODELS:
+        path = models / contract.name / "config.pbtxt"
+        warm = configuration(contract, PROFILES["onnx"], {}).model_warmup
+        config = text_format.Parse(path.read_text(), triton.ModelConfig())
+        config.model_warmup.extend(warm)
+        path.write_text(text_format.MessageToString(config))
+    with real_triton(models, tmp_path / "log") as (target, _), TritonClient(target, timeout_seconds=30) as client:
+        assert until(client.ready)
+        assert executions(target, MODELS) == (3 * (MAX_BATCH + 1), 3 * 2)
 
 
 def test_engines_and_profile_must_fit(tmp_path):
