@@ -14,7 +14,7 @@ help: ## Show this list
 demo: install ## Send a knee study through the whole system and show its result (DICOM=<folder> for your own)
 	@$(PYTHON) -m tools.demo $(if $(DICOM),--dicom "$(DICOM)")
 
-test: install check ## Check the code and run all tests
+test: install tensorrt check ## Check the code and run all tests
 	@$(PYTHON) -m pytest -q
 
 faults: install ## Break every part of the real system, thousands of studies long, and say what came of it (SEED=1 replays)
@@ -74,6 +74,9 @@ clean: ## Stop everything and remove build/ and .venv/
 	-@test -x $(PYTHON) && $(PYTHON) -m tools.stack down
 	@rm -rf build .venv
 
-.PHONY: install
+.PHONY: install tensorrt
 install:
 	@tools/install/install.sh
+
+tensorrt: install
+	@tools/install/tensorrt.sh

@@ -85,7 +85,7 @@ def _build_engines(arguments: list[str], places: dict[str, Path | str]) -> subpr
 
 def test_a_pod_builds_the_engines_that_its_job_has_not(tmp_path):
     """Triton then reads a whole repository of plans; a pod that may not build finds them in the cache."""
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed; run tools/install/tensorrt.sh")
     places = {"/engines": tmp_path / "engines", "/served": tmp_path / "served"}
     places["/models"] = build_repository(tmp_path / "models")
     only_reading = json.dumps({"engineBuild": {"enabled": False}})

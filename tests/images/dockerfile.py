@@ -12,7 +12,9 @@ DOCKERFILES = (
     ROOT / "services/orthanc_plugin/Dockerfile",
     ROOT / "model_repository/cpu.Dockerfile",
     ROOT / "model_repository/gpu.Dockerfile",
+    ROOT / "model_repository/engines.Dockerfile",
 )
+ENDS = {ROOT / "model_repository/engines.Dockerfile"}  # its status is its health
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from services.common.tensors import ModelContract
 from tools.build_engines.device import Device, device
 
 TARGETS = ("8.0", "8.6", "8.9")
-# "bindings" alone take the libraries of the system, as in NVIDIA's image of Triton
-_MODULES = {"tensorrt": "tensorrt", "tensorrt_bindings": "tensorrt", "tensorrt_rtx": "tensorrt_rtx"}
+# "tensorrt_bindings" take the libraries of the system, as in NVIDIA's image of Triton; by what each is called
+_MODULES = {"tensorrt": "tensorrt", "tensorrt_bindings": "tensorrt", "tensorrt_rtx_bindings": "tensorrt_rtx"}
 BATCHES = (1, 2, 4)  # least, usual and largest batch of the optimisation profile
 
 
@@ -55,7 +55,7 @@ def runtime() -> Runtime:
         except ImportError:
             continue
         return Runtime(name, str(module.__version__), module)
-    message = "neither tensorrt nor tensorrt_rtx (extra: gpu) is installed"
+    message = "neither TensorRT nor TensorRT-RTX (tools/install/tensorrt.sh) is installed"
     raise ImportError(message)
 
 

@@ -83,6 +83,12 @@ def check(folder: Path, build: Build, repository: Path) -> None:
     read_engines(folder, repository)
 
 
+def check_servable(folder: Path) -> None:
+    """Raise ``EngineMismatch`` for engines of TensorRT-RTX, which Triton's backend can't read."""
+    if (runtime := _manifest(folder).get("runtime")) != "tensorrt":
+        raise _mismatch(folder, f"{runtime} built these, Triton serves only those of tensorrt")
+
+
 def read_engines(folder: Path, repository: Path) -> dict[str, bytes]:
     """The engine of each model by its name; raises ``EngineMismatch`` for a changed file or one of another graph."""
     described, engines = _manifest(folder).get("models", {}), {}

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.build_engines.published import EngineMismatch, read_engines
+from tools.build_engines.published import EngineMismatch, check_servable, read_engines
 from tools.model_repository.generate import write
 from tools.model_repository.profiles import PROFILES
 from tools.pin_models import REPOSITORY
@@ -24,6 +24,8 @@ def main() -> int:
     parser.add_argument("--engines", type=Path, help="published engines, for the profile tensorrt")
     options = parser.parse_args()
     try:
+        if options.engines:
+            check_servable(options.engines)
         engines = read_engines(options.engines, options.repository) if options.engines else None
         write(options.profile, options.repository, options.out, engines=engines)
     except (EngineMismatch, ValueError, OSError) as error:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu12 is not installed (extra: gpu)")
+pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed; run tools/install/tensorrt.sh")
 
 from services.common.tensors import MODELS, ModelContract, TensorSpec, TritonType
 from tests.faults.tiny_models import build_repository

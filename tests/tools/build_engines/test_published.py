@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from services.common.tensors import MODELS
-from tools.build_engines.published import MANIFEST, Build, EngineMismatch, check, fits, publish, read_engines
+from tools.build_engines.published import (
+    MANIFEST,
+    Build,
+    EngineMismatch,
+    check,
+    check_servable,
+    fits,
+    publish,
+    read_engines,
+)
 from tools.pin_models import REPOSITORY
 
 BUILD = Build("tensorrt_rtx", "1.7.1.116", "8.9", "fp16", (1, 2, 4))
@@ -53,6 +62,14 @@ def test_engines_of_another_build_are_refused(folder, field, value):
     assert other.key("a" * 64) != BUILD.key("a" * 64)
     with pytest.raises(EngineMismatch, match=f"^ENGINE_MISMATCH: .*{field} is"):
         check(folder, other, REPOSITORY)
+
+
+def test_engines_that_prove_but_can_not_be_served_are_refused(folder):
+    """Those of TensorRT-RTX are another format."""
+    with pytest.raises(EngineMismatch, match="tensorrt_rtx built these"):
+        check_servable(folder)
+    publish(folder, replace(BUILD, runtime="tensorrt"), REPOSITORY, ENGINES)
+    check_servable(folder)
 
 
 def test_engines_of_another_graph_are_refused(folder, tmp_path):
