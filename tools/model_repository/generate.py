@@ -11,7 +11,7 @@ from tools.model_repository.profiles import PROFILES, committed, configuration
 
 
 def write(profile_name: str, source: Path, out: Path, *, engines: Mapping[str, bytes] | None = None) -> None:
-    """Write the repository of a profile into an empty or new folder.
+    """Write the repository of a profile; what the folder holds of an earlier start is written over.
 
     ``engines`` holds the plan of each model by its name; the ``tensorrt`` profile needs it and no other takes it.
     Raises ``ValueError`` where they don't fit together, ``KeyError`` for an unknown profile.
@@ -22,7 +22,7 @@ def write(profile_name: str, source: Path, out: Path, *, engines: Mapping[str, b
         raise ValueError(message)
     for contract in MODELS:
         folder = out / contract.name / "1"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         parameters = {key: each.string_value for key, each in committed(source, contract).parameters.items()}
         text = text_format.MessageToString(configuration(contract, profile, parameters))
         (folder.parent / "config.pbtxt").write_text(text)

@@ -9,6 +9,18 @@
 {{- toJson $resources -}}
 {{- end }}
 
+{{/* What a GPU pod reads from is made from the same models as the CPU's: engines, or the ONNX files with the GPU's backend. */}}
+{{- define "articula.models.profile" -}}
+- name: profile
+  image: {{ include "articula.image" (list . .Values.engineBuild.image) }}
+  {{- include "articula.container" . | nindent 2 }}
+  command: [/opt/articula/venv/bin/python, -m, tools.model_repository, --profile, onnx, --repository, /models, --out, /served]
+  resources: { requests: { cpu: 100m, memory: 256Mi, ephemeral-storage: 100Mi }, limits: { memory: 1Gi, ephemeral-storage: 1Gi } }
+  volumeMounts:
+    - { name: models, mountPath: /models, readOnly: true }
+    - { name: served, mountPath: /served }
+{{- end }}
+
 {{- define "articula.models.volume" -}}
 {{- if eq .Values.models.source "pvc" -}}
 - { name: models, persistentVolumeClaim: { claimName: {{ .Values.models.pvc.claimName }}, readOnly: true } }
