@@ -1,7 +1,7 @@
 """What each example of values becomes on a cluster, at a glance."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +12,7 @@ _GPU = "nvidia.com/"
 _PODS = ("StatefulSet", "Deployment", "Job")
 
 
-def kinds(rendered: dict[str, Sequence[Manifest]]) -> Table:
+def kinds(rendered: Mapping[str, Sequence[Manifest]]) -> Table:
     """How many objects of each kind every example makes."""
     counts = {name: Counter(each["kind"] for each in objects) for name, objects in rendered.items()}
     table = Table("kind", *rendered, title="Objects")

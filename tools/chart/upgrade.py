@@ -22,7 +22,7 @@ Manifest = Mapping[str, Any]
 
 def rendered(chart: Path, values: Path, *, namespace: str) -> list[Manifest]:
     """The objects that helm makes of values; raises ``CalledProcessError`` where it refuses them."""
-    command = [HELM, "template", "articula", chart, "--namespace", namespace, "--values", values]
+    command = [str(HELM), "template", "articula", str(chart), "--namespace", namespace, "--values", str(values)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each]
 

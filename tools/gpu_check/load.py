@@ -162,7 +162,18 @@ def _timed(ask: Callable[[], None], took: list[float], failures: list[str]) -> N
 
 def _load(model: str, callers: Callers, timing: Timing, *, volumes: int, merged: float | None) -> Load:
     took = [1000 * each for each in timing.requests]
-    quantiles = [float(each) for each in np.percentile(took, (50, 95, 99))] if took else [math.nan] * 3
-    rate = len(took) * volumes / timing.elapsed
-    numbers = (len(took), timing.failures, *quantiles, rate, merged, timing.client_cpus)
-    return Load(model, callers.concurrency, callers.batch, *numbers, "own loop")
+    p50, p95, p99 = (float(each) for each in np.percentile(took, (50, 95, 99))) if took else [math.nan] * 3
+    return Load(
+        model=model,
+        concurrency=callers.concurrency,
+        batch=callers.batch,
+        requests=len(took),
+        failures=timing.failures,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        volumes_per_second=len(took) * volumes / timing.elapsed,
+        merged=merged,
+        client_cpus=timing.client_cpus,
+        meter="own loop",
+    )

@@ -7,6 +7,9 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from services.common.tensors import ModelContract
 from tools.build_engines.accuracy import Arrays
@@ -54,10 +57,21 @@ def row(text: str, contract: ModelContract, callers: Callers, *, merged: float |
     """A row from perf_analyzer's table, which has microseconds and counts inferences, not requests."""
     (found,) = csv.DictReader(text.splitlines())
     p50, p95, p99 = (float(found[f"p{quantile} latency"]) / 1000 for quantile in (50, 95, 99))
-    rate = float(found["Inferences/Second"]) * volumes_in(contract)
-    numbers = (None, 0, p50, p95, p99, rate, merged, None)
-    return Load(contract.name, callers.concurrency, callers.batch, *numbers, _PROGRAM)
+    return Load(
+        model=contract.name,
+        concurrency=callers.concurrency,
+        batch=callers.batch,
+        requests=None,
+        failures=0,  # it ends with an error at the first one
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        volumes_per_second=float(found["Inferences/Second"]) * volumes_in(contract),
+        merged=merged,
+        client_cpus=None,
+        meter=_PROGRAM,
+    )
 
 
-def _encoded(array: object) -> dict[str, object]:
+def _encoded(array: NDArray[Any]) -> dict[str, object]:
     return {"b64": base64.b64encode(array.tobytes()).decode(), "shape": list(array.shape)}
