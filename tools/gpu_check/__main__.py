@@ -14,25 +14,31 @@ from tempfile import TemporaryDirectory
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
+from tritonclient.utils import InferenceServerException
 
 from services.common.errors import ArticulaError
 from services.common.tensors import MODELS
 from tools.build_engines.__main__ import CACHE, obtain
 from tools.build_engines.device import device
 from tools.build_engines.engines import BATCHES, GpuMismatch, GraphRefused, runtime
-from tools.build_engines.published import Build, read_engines
+from tools.build_engines.published import Build, EngineMismatch, read_engines
 from tools.gpu_check import load, perf_analyzer
 from tools.gpu_check.drain import drain
 from tools.gpu_check.knees import Knee, knees
 from tools.gpu_check.parity import parity
 from tools.gpu_check.report import Engine, Report, write
-from tools.gpu_check.serving import Server, TritonNotReady, has_triton, serving, triton_home
+from tools.gpu_check.serving import Server, TritonNotReady, has_wheel, serving, triton_home
 from tools.model_repository.generate import write as write_repository
 from tools.model_repository.profiles import PROFILES
 from tools.pin_models import REPOSITORY
 
 MISSING = 3
 OUT = Path("build/gpu")
+# what a machine or a model may do wrong; anything else is a defect of this program and keeps its traceback
+BROKEN = (
+    *(ArticulaError, EngineMismatch, GpuMismatch, GraphRefused, InferenceServerException, TritonNotReady),
+    *(perf_analyzer.PerfAnalyzerFailed, httpx.HTTPError, OSError),
+)
 console = Console()
 
 
@@ -44,7 +50,7 @@ def main() -> int:
         return MISSING
     try:
         report = check(options)
-    except (ArticulaError, GpuMismatch, GraphRefused, TritonNotReady, perf_analyzer.PerfAnalyzerFailed) as error:
+    except BROKEN as error:
         print(f"GPU check: {error}", file=sys.stderr)
         return 1
     write(report, options.out)
@@ -72,14 +78,13 @@ def _options() -> argparse.Namespace:
 
 def missing(profile: str) -> list[str]:
     """What this machine lacks for a profile; empty where it lacks nothing."""
-    lacking = {"Triton (ARTICULA_TRITON_HOME or make install)": not has_triton()}
-    if profile != "cpu":
-        home = triton_home()
-        backend = PROFILES[profile].backend
-        has_backend = home is not None and (home / "backends" / backend).is_dir()
-        lacking |= {
+    if profile == "cpu":
+        lacking = {"Triton for processors (make install)": not has_wheel()}
+    else:
+        home, backend = triton_home(), PROFILES[profile].backend
+        lacking = {
             "NVIDIA GPU with its driver": device() is None,
-            f"Triton with the {backend} backend": not has_backend,
+            f"Triton with the {backend} backend": home is None or not (home / "backends" / backend).is_dir(),
         }
     if profile == "tensorrt":
         lacking["TensorRT for this Python"] = _runtime_name() != "tensorrt"
@@ -95,7 +100,7 @@ def _runtime_name() -> str:
 
 def check(options: argparse.Namespace) -> Report:
     """All steps; raises what their functions say."""
-    here = None if options.profile == "cpu" else device()
+    here, home = (None, None) if options.profile == "cpu" else (device(), triton_home())
     with TemporaryDirectory(prefix="articula-gpu-") as folder:
         place, engines, said = Path(folder) / "models", list[Engine](), "no engines"
         if options.profile == "tensorrt" and here is not None:
@@ -104,12 +109,12 @@ def check(options: argparse.Namespace) -> Report:
             write_repository(options.profile, options.repository, place)
         some = knees(options.knees, options.repository)
         options.out.mkdir(parents=True, exist_ok=True)
-        with serving(place, options.out) as (server,):
+        with serving(place, options.out, home=home) as (server,):
             console.print("comparing answers")
             compared = parity(server.target, some)
             rows = _loaded(options, server, some[0])
             memory = gpu_memory(server)
-        with serving(place, options.out, count=3) as servers:
+        with serving(place, options.out, home=home, count=3) as servers:
             console.print("draining under load")
             drained = drain(servers, some[0], studies=options.studies)
     return Report(options.profile, here, said, engines, compared, rows, memory, drained)

@@ -1,6 +1,7 @@
 """Three Tritons behind one name, as on a cluster: one is killed, one told to leave, and no study may fail."""
 
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -22,11 +23,11 @@ _LEAVE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Drain:
-    """What came of it. ``left_with`` is the exit status of the server that was told to leave."""
+    """What came of it. ``left_with`` is the exit status of the server that was told to leave; None where it stayed."""
 
     studies: int
     failures: tuple[str, ...]
-    left_with: int
+    left_with: int | None
     left_after_seconds: float
 
     @property
@@ -79,7 +80,7 @@ def drain(servers: Sequence[Server], knee: Knee, *, studies: int) -> Drain:
             load.more(studies)
             servers[1].process.send_signal(signal.SIGTERM)
             began = time.monotonic()
-            left_with = servers[1].process.wait(_LEAVE_SECONDS)
+            left_with = _left(servers[1])
             seconds = time.monotonic() - began
             load.more(studies)
         finally:
@@ -87,3 +88,10 @@ def drain(servers: Sequence[Server], knee: Knee, *, studies: int) -> Drain:
             for each in callers:
                 each.join()
     return Drain(load.answered, tuple(load.failures), left_with, seconds)
+
+
+def _left(server: Server) -> int | None:
+    try:
+        return server.process.wait(_LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None

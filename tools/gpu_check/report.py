@@ -103,7 +103,8 @@ def _row(each: Load) -> tuple[object, ...]:
 
 def _drain(each: Drain) -> Iterable[str]:
     yield f"{each.studies} studies over three servers, one killed and one told to leave: {len(each.failures)} failed."
-    yield f"The one told to leave ended with status {each.left_with} after {each.left_after_seconds:.1f} s."
+    ended = "was still there" if each.left_with is None else f"ended with status {each.left_with}"
+    yield f"The one told to leave {ended} after {each.left_after_seconds:.1f} s."
     yield from (f"- {failure}" for failure in each.failures[:10])
 
 

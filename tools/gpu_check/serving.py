@@ -35,25 +35,25 @@ def triton_home() -> Path | None:
     return home if (home / "bin" / "tritonserver").exists() else None
 
 
-def has_triton() -> bool:
-    """Whether there is any server to start."""
-    return triton_home() is not None or (VENV / "bin").exists()
+def has_wheel() -> bool:
+    """Whether the server for processors is installed."""
+    return (VENV / "bin").exists()
 
 
 @contextmanager
-def serving(repository: Path, logs: Path, *, count: int = 1) -> Iterator[list[Server]]:
-    """``count`` servers of one repository, each ready; raises ``TritonNotReady``."""
+def serving(repository: Path, logs: Path, *, home: Path | None = None, count: int = 1) -> Iterator[list[Server]]:
+    """``count`` ready servers of one repository, of ``home`` or else of the wheel; raises ``TritonNotReady``."""
     with ExitStack() as stack:
-        servers = [stack.enter_context(_running(repository, logs / f"triton-{index}.log")) for index in range(count)]
+        starting = (_running(repository, logs / f"triton-{index}.log", home) for index in range(count))
+        servers = [stack.enter_context(each) for each in starting]
         for index, server in enumerate(servers):
             _await(server, logs / f"triton-{index}.log")
         yield servers
 
 
 @contextmanager
-def _running(repository: Path, log: Path) -> Iterator[Server]:
+def _running(repository: Path, log: Path, home: Path | None) -> Iterator[Server]:
     grpc_port, metrics_port = _free_port(), _free_port()
-    home = triton_home()
     server = (
         installed_triton_command(home, repository, grpc_port=grpc_port, metrics_port=metrics_port)
         if home
