@@ -14,6 +14,7 @@ _SECONDS = 10.0
 _MAPS, _ATTENTION, _SALIENCY = (1, 3, 32, 12, 32, 32), (1, 3, 32, 12), (1, 3, 32, 256, 256)
 _PLANE, _SLICE, _LABEL, _ROW, _COLUMN = 1, 5, 3, 16, 8
 _ZOOM = 8
+_SERVER = "tritonserver"
 _BACKEND = "triton_python_b"  # of triton_python_backend_stub, as far as the kernel keeps a name
 
 
@@ -35,13 +36,22 @@ def has_dead_backend(processes: Path = Path("/proc")) -> bool:
 
 
 def _is_dead_backend(place: Path) -> bool:
+    """Whether it is a zombie child of a server in this container; backend processes have dead children of their own."""
     try:
-        name, _, rest = (place / "stat").read_text().partition("(")[2].rpartition(")")
-        state, parent = rest.split()[:2]
-        dead = state == "Z" and name.startswith(_BACKEND)
-        return dead and (place.parent / parent / "root").samefile("/")
-    except OSError:  # it is gone, or somebody else's
+        name, state, parent = _status(place)
+        if state != "Z" or not name.startswith(_BACKEND):
+            return False
+        server = place.parent / parent
+        return _status(server)[0].startswith(_SERVER) and (server / "root").samefile("/")
+    except (OSError, ValueError):  # it is gone, or somebody else's
         return False
+
+
+def _status(place: Path) -> tuple[str, str, str]:
+    """Name, state and parent of a process."""
+    name, _, rest = (place / "stat").read_text().partition("(")[2].rpartition(")")
+    state, parent = rest.split()[:2]
+    return name, state, parent
 
 
 def infer(port: int) -> bytes:

@@ -1,7 +1,6 @@
 """The probe of Triton's containers sees a dead backend process, of this container alone."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,14 +49,24 @@ def test_another_containers_dead_backend_is_not_ours(probe, tmp_path):
     assert not probe.has_dead_backend(tmp_path / "proc")
 
 
+def test_a_dead_child_of_a_backend_process_is_none(probe, tmp_path):
+    """Libraries start programs and forget them; what counts is what the server itself started."""
+    process(tmp_path, 1, name="triton_python_b", state="S")
+    process(tmp_path, 7, name="triton_python_b", state="Z")
+    assert not probe.has_dead_backend(tmp_path)
+
+
 def test_a_zombie_of_this_machine_is_found(probe, tmp_path):
-    """The real /proc, with a child that nobody has waited for."""
-    program = tmp_path / "triton_python_backend_stub"
-    program.symlink_to(sys.executable)
-    child = subprocess.Popen([program, "-c", "pass"])
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert probe.has_dead_backend()
-    child.wait()
+    """The real /proc: a server that lives, and its child that nobody has waited for."""
+    server, backend = tmp_path / "tritonserver", tmp_path / "triton_python_backend_stub"
+    for program in (server, backend):
+        program.symlink_to(sys.executable)
+    code = "import os, subprocess, sys; child = subprocess.Popen([sys.argv[1], '-c', 'pass']);"
+    code += "os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([server, "-c", code, backend], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        running.stdout.readline()
+        assert probe.has_dead_backend()
+        running.stdin.close()
 
 
 def test_no_server_is_no_health():
