@@ -16,9 +16,10 @@ namespace="{{ $root.Release.Namespace }}",pod=~"{{ include "articula.name" $root
 {{- end }}
 
 {{/*
-Servers' worth of work a pool does: seconds of compute a second, over all its pods, by what one pod can run at once.
-Triton counts a batch's compute time once a request, so each model's time is corrected by executions a request. All
-three compute parts count, because some backends book the work under "output". Counters move when a request ends.
+How busy a pool is, in pods: seconds of compute a second over all its pods, by what one pod can run at once; the autoscaler
+divides it by the pods there are. Triton counts a batch's compute time once a request, so each model's time is corrected
+by executions a request. All three compute parts count, because some backends book the work under "output". Counters move
+when a request ends.
 */}}
 {{- define "articula.promql.busy" -}}
 {{- $pods := include "articula.promql.pool" . -}}
@@ -35,17 +36,29 @@ or vector(0) # a pool that may be empty has nobody who reports
 {{- end }}
 {{- end }}
 
+{{/* Labels of what this chart records without a pool. */}}
+{{- define "articula.promql.release" -}}
+release="{{ .Release.Name }}",namespace="{{ .Release.Namespace }}"
+{{- end }}
+
+{{/* Seconds that one pod needs for one study, as the last hour had it; after an idle hour, as the values say. */}}
+{{- define "articula.promql.studyWork" -}}
+sum(avg_over_time(articula_triton_busy{ {{- include "articula.promql.release" . -}} }[1h]))
+/ (sum(rate(articula_studies_total{outcome!="rejected",{{ include "articula.promql.component" (list . "preprocessing") }}}[1h])) > 0)
+or vector({{ .Values.autoscaling.studyComputeSeconds }})
+{{- end }}
+
 {{/*
-Requests beyond what a pool's pods compute at once. The callers count what they sent and have no answer to, so what waits
-inside the servers is in it, and it is there while a pool has no pod. A pool's share is its size among all pools.
+Seconds of work that a pool has before it, in pods' time: the studies known and not finished by what one takes. A pool's
+share is its size among all. The forwarders know of studies before anybody works on them; hospitals' own forwarders are
+not scraped, then those count that preprocessing admitted. It is there while a pool has no pod: (list root pool)
 */}}
 {{- define "articula.promql.backlog" -}}
 {{- $root := index . 0 -}}{{- $pool := index . 1 -}}
 {{- $all := 0 -}}
 {{- range (include "articula.pools" $root | fromJson).pools -}}{{- $all = add $all .max -}}{{- end -}}
-clamp_min(
-  sum(articula_triton_waiting_requests{ {{- include "articula.promql.component" (list $root "preprocessing") -}} }) * {{ $pool.max }} / {{ $all }}
-  - {{ $pool.concurrency }} * (count(up{ {{- include "articula.promql.pool" . -}} } == 1) or vector(0)), 0)
+({{ if $root.Values.orthanc.enabled }}sum(articula_backlog_studies{ {{- include "articula.promql.component" (list $root "orthanc") -}} }) or {{ end }}{{ include "articula.promql.inFlight" $root }})
+* on () (articula_study_work_seconds{ {{- include "articula.promql.release" $root -}} } * {{ $pool.max }} / {{ $all }})
 {{- end }}
 
 {{/* Studies that the preprocessing pods have in hand. */}}
