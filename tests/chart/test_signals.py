@@ -61,7 +61,7 @@ def test_an_hpa_asks_for_recorded_signals():
     """The adapter serves what the rules record, found by the labels they set."""
     objects = rendered("hospital")
     rules = named(objects, "PrometheusRule", "articula")["spec"]["groups"][0]["rules"]
-    recorded = {(each["record"], each["labels"]["release"], each["labels"]["pool"]) for each in rules}
+    recorded = {(each["record"], each["labels"]["release"], each["labels"].get("pool")) for each in rules}
     autoscalers = of_kind(objects, "HorizontalPodAutoscaler")
     assert {each["metadata"]["name"] for each in autoscalers} == {"articula-preprocessing", "articula-triton-cpu"}
     for each in autoscalers:
@@ -93,14 +93,14 @@ def test_scaled_deployments_leave_their_replicas_to_the_autoscaler(example):
 
 
 def test_growth_is_quick_and_shrinking_slow():
-    """All at once or two pods in half a minute; one a minute after five quiet ones."""
+    """All at once or two pods in half a minute; one a minute after ten quiet ones."""
     behavior = named(rendered("hospital"), "HorizontalPodAutoscaler", "articula-triton-cpu")["spec"]["behavior"]
     assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
     assert {(each["type"], each["value"]) for each in behavior["scaleUp"]["policies"]} == {
         ("Percent", 100),
         ("Pods", 2),
     }
-    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 600
     assert behavior["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
 
 

@@ -24,11 +24,11 @@ when a request ends.
 {{- define "articula.promql.busy" -}}
 {{- $pods := include "articula.promql.pool" . -}}
 sum(
-  (rate(nv_inference_compute_input_duration_us{ {{- $pods -}} }[2m])
-  + rate(nv_inference_compute_infer_duration_us{ {{- $pods -}} }[2m])
-  + rate(nv_inference_compute_output_duration_us{ {{- $pods -}} }[2m])) / 1e6
-  * rate(nv_inference_exec_count{ {{- $pods -}} }[2m])
-  / (rate(nv_inference_request_success{ {{- $pods -}} }[2m]) > 0)
+  (rate(nv_inference_compute_input_duration_us{ {{- $pods -}} }[5m])
+  + rate(nv_inference_compute_infer_duration_us{ {{- $pods -}} }[5m])
+  + rate(nv_inference_compute_output_duration_us{ {{- $pods -}} }[5m])) / 1e6
+  * rate(nv_inference_exec_count{ {{- $pods -}} }[5m])
+  / (rate(nv_inference_request_success{ {{- $pods -}} }[5m]) > 0)
   or nv_inference_pending_request_count{ {{- $pods -}} } * 0
 ) / {{ (index . 1).concurrency }}
 {{- if eq (int (index . 1).min) 0 }}
