@@ -93,6 +93,11 @@ class Rendered:
         """Of that container."""
         return {each["name"]: each.get("value", "") for each in self._pod(component)["containers"][0].get("env", ())}
 
+    def arguments(self, component: str) -> list[str]:
+        """Of that container."""
+        arguments: list[str] = self._pod(component)["containers"][0].get("args", [])
+        return arguments
+
     def _pod(self, component: str) -> Manifest:
         deployment = self.named("Deployment", f"{RELEASE}-{component}")
         if deployment is None:
