@@ -25,7 +25,7 @@ def main() -> int:
 def _trace(options: argparse.Namespace) -> int:
     from tools.simulate_autoscaling.trace import simulate  # noqa: PLC0415 - the two ways need other packages
 
-    simulate(options.days, options.out)
+    simulate(options.days, options.out, options.jobs)
     print((options.out / "report.md").read_text())
     print(f"{options.out}/report.json, report.md, trace.png")
     return 0
@@ -43,6 +43,7 @@ def _options() -> argparse.Namespace:
     way.add_argument("--trace", action="store_true", help="simulate")
     way.add_argument("--live", action="store_true", help="scale real servers, for some minutes")
     parser.add_argument("--days", type=int, default=364, help="days to simulate; a year unless given")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that simulate; each takes one core")
     parser.add_argument("--out", type=Path, default=Path("build/autoscaling"), help="folder for the results")
     return parser.parse_args()
 

@@ -46,7 +46,9 @@ def read_behavior(spec: dict[str, Any]) -> Behavior:
     def rules(given: dict[str, Any] | None, default: Rules) -> Rules:
         if given is None:
             return default
-        policies = tuple(Policy(each["type"], each["value"], each["periodSeconds"]) for each in given.get("policies", ()))
+        policies = tuple(
+            Policy(each["type"], each["value"], each["periodSeconds"]) for each in given.get("policies", ())
+        )
         window = given.get("stabilizationWindowSeconds", default.window_seconds)
         return Rules(window, policies or default.policies, given.get("selectPolicy", "Max"))
 

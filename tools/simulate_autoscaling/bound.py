@@ -9,24 +9,22 @@ policy that keeps the minimum and the objective pays at least this.
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.simulate_autoscaling.replicas import Lanes
-from tools.simulate_autoscaling.year import STEP_SECONDS
-from tools.simulate_autoscaling.workload import MOST_IN_A_BATCH, Workload, gain
+from tools.simulate_autoscaling.arrivals import DAY
+from tools.simulate_autoscaling.workload import MOST_IN_A_BATCH, Workload
+from tools.simulate_autoscaling.year import COUNTED, STEP_SECONDS
 
 
-def lower_bound_hours(arrived: NDArray[np.int16], least: Lanes, workload: Workload, counted: slice) -> float:
-    """Pod-hours over the counted steps of all lanes; ``arrived`` is ``(step, lane)``, ``least`` pods by step."""
+def lower_bound_hours(arrived: NDArray[np.int16], least: int, workload: Workload) -> float:
+    """Pod-hours over the counted time of all lanes; ``arrived`` is ``(step, lane)``, ``least`` the minimum of pods."""
     fastest = workload.unit_seconds(MOST_IN_A_BATCH)
     patience = int((workload.objective - workload.before - workload.after - fastest) / STEP_SECONDS)
     total = np.cumsum(arrived, axis=0, dtype=np.int64)
-    served, late = np.zeros(arrived.shape[1]), np.zeros(arrived.shape[1])
-    for step in range(len(arrived)):
-        served = np.minimum(served + least[step] * STEP_SECONDS / fastest, total[step])
-        if step >= patience:
-            missed = np.maximum(total[step - patience] - served, 0)
-            served += missed
-            if counted.start <= step < counted.stop:
-                late += missed
-    studies = arrived[counted].sum()
-    unavoidable = max(float(late.sum()) - 0.01 * studies, 0.0) * fastest
-    return (float(least[counted].sum()) * arrived.shape[1] * STEP_SECONDS + unavoidable) / 3600
+    served, late = np.zeros(arrived.shape[1]), 0.0
+    for step in range(patience, len(arrived)):
+        served = np.minimum(served + least * STEP_SECONDS / fastest, total[step])
+        missed = np.maximum(total[step - patience] - served, 0)
+        served += missed
+        if COUNTED.start <= step < COUNTED.stop:
+            late += float(missed.sum())
+    unavoidable = max(late - 0.01 * float(arrived[COUNTED].sum()), 0.0) * fastest
+    return (least * DAY * arrived.shape[1] + unavoidable) / 3600

@@ -3,7 +3,6 @@
 import json
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -116,7 +115,9 @@ class Rendered:
         return {rule["record"]: rule["expr"] for rule in rules if "record" in rule}
 
     def _rules(self) -> list[Manifest]:
-        groups = [group for each in self.objects if each["kind"] == "PrometheusRule" for group in each["spec"]["groups"]]
+        groups = [
+            group for each in self.objects if each["kind"] == "PrometheusRule" for group in each["spec"]["groups"]
+        ]
         return [rule for group in groups for rule in group["rules"]]
 
     def _recorded(self, external: Manifest) -> Signal:

@@ -87,7 +87,9 @@ def rivals(ours: Scaling, busiest: float, unit: float) -> dict[str, Scaling]:
     as busy as the pod, ``static`` enough for the busiest hour at 60 % busy, as tools/sizing reckons.
     """
     seconds = "sum(rate(nv_inference_queue_duration_us[1m])) / clamp_min(sum(rate(nv_inference_compute_infer_duration_us[1m])), 1)"
-    latency = "sum(rate(nv_inference_queue_duration_us[30s])) / (sum(rate(nv_inference_exec_count[30s])) * 1000 + 0.001)"
+    latency = (
+        "sum(rate(nv_inference_queue_duration_us[30s])) / (sum(rate(nv_inference_exec_count[30s])) * 1000 + 0.001)"
+    )
     calm = Behavior(Rules(60, (Policy("Pods", 1, 60),)), Rules(600, (Policy("Pods", 1, 120),)))
     always = min(max(math.ceil(busiest * unit / 0.6), ours.least), ours.most)
     return {

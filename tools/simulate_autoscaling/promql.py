@@ -6,7 +6,7 @@ else is asked raises ``Unanswerable``. A vector without elements is NaN.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -34,8 +34,8 @@ class Scrapes(Protocol):
     def rate(self, name: str, seconds: float) -> Vector:
         """Increase a second of a counter over a window."""
 
-    def mean(self, name: str, seconds: float) -> Vector:
-        """Mean of a gauge over a window."""
+    def sum(self, name: str, seconds: float) -> Vector:
+        """Sum of a gauge's samples over a window."""
 
 
 class Unanswerable(Exception):
@@ -54,6 +54,11 @@ _ARITHMETIC: dict[str, Callable[[Lanes, Lanes], Lanes]] = {
     "-": np.subtract,
     "*": np.multiply,
     "/": np.divide,
+}
+_OVER_TIME: dict[str, Callable[[str, float, Scrapes], Vector]] = {
+    "rate": lambda name, seconds, scrapes: scrapes.rate(name, seconds),
+    "increase": lambda name, seconds, scrapes: _scaled(scrapes.rate(name, seconds), seconds),
+    "sum_over_time": lambda name, seconds, scrapes: scrapes.sum(name, seconds),
 }
 _COMPARISONS: dict[str, Callable[[Lanes, Lanes], Any]] = {
     ">": np.greater,
@@ -86,6 +91,10 @@ def _compiled(node: Any) -> Query:
     if kind == "Call":
         return _called(node.func.name, node.args)
     raise Unanswerable(kind)
+
+
+def _scaled(vector: Vector, factor: float) -> Vector:
+    return Vector(vector.total * factor, vector.members)
 
 
 def _binary(operator: str, left: Query, right: Query) -> Query:
@@ -129,11 +138,9 @@ def _aggregated(operator: str, inner: Query) -> Query:
 
 
 def _called(name: str, arguments: list[Any]) -> Query:
-    if name in {"rate", "avg_over_time"} and type(arguments[0]).__name__ == "MatrixSelector":
-        metric, seconds = str(arguments[0].vector_selector.name), _seconds(arguments[0].range)
-        if name == "rate":
-            return lambda scrapes: scrapes.rate(metric, seconds)
-        return lambda scrapes: scrapes.mean(metric, seconds)
+    if name in _OVER_TIME and type(arguments[0]).__name__ == "MatrixSelector":
+        metric, seconds = str(arguments[0].vector_selector.name), arguments[0].range.total_seconds()
+        return partial(_OVER_TIME[name], metric, seconds)
     if name in _CLOCK:
         return lambda scrapes: Vector(_CLOCK[name](scrapes.now()[1]), np.asarray(1.0))
     if name == "vector":
@@ -148,7 +155,3 @@ def _called(name: str, arguments: list[Any]) -> Query:
 
         return clamped
     raise Unanswerable(name)
-
-
-def _seconds(range_: timedelta) -> float:
-    return range_.total_seconds()

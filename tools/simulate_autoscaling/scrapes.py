@@ -14,11 +14,11 @@ _LONGEST = 3600.0
 
 @dataclass(frozen=True)
 class _Moment:
-    """Samples of one time, and of each recorded metric the sum and the number of its samples so far."""
+    """Samples of one time, and of each recorded metric the sum of its samples so far."""
 
     time: float
     values: dict[str, Vector] = field(default_factory=dict)
-    sums: dict[str, tuple[Lanes, Lanes]] = field(default_factory=dict)
+    sums: dict[str, Lanes] = field(default_factory=dict)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class SimulatedScrapes:
         zero = np.zeros_like(self.begin)
         start = _Moment(-self.interval)
         for name in self.rules:
-            start.values[name], start.sums[name] = Vector(zero, zero), (zero, zero)
+            start.values[name], start.sums[name] = Vector(zero, zero), zero
         self._moments = deque([start], maxlen=int(_LONGEST / self.interval) + 1)
 
     def add(self, now: float, values: Mapping[str, Vector]) -> None:
@@ -47,7 +47,7 @@ class SimulatedScrapes:
             total = np.broadcast_to(rule(self).total, self.begin.shape)
             there = ~np.isnan(total)
             moment.values[name] = Vector(total, there.astype(np.float64))
-            moment.sums[name] = before.sums[name][0] + np.where(there, total, 0), before.sums[name][1] + there
+            moment.sums[name] = before.sums[name] + np.where(there, total, 0)
 
     def now(self) -> tuple[float, Lanes]:
         """Seconds since the simulation began, and since Monday 00:00 by lane."""
@@ -64,16 +64,14 @@ class SimulatedScrapes:
         first = self._of(name, self._window(name, seconds)).total
         return Vector((total - first) / seconds, members)
 
-    def mean(self, name: str, seconds: float) -> Vector:
-        """Mean over the window, of what is recorded."""
+    def sum(self, name: str, seconds: float) -> Vector:
+        """Sum of a window's samples, of what is recorded."""
         if name not in self.rules:
-            message = f"avg_over_time({name})"
+            message = f"sum_over_time({name})"
             raise Unanswerable(message)
         _, members = self.latest(name)
         first, last = self._window(name, seconds), self._moments[-1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = last.sums[name][0] - first.sums[name][0]
-            return Vector(total / (last.sums[name][1] - first.sums[name][1]), members)
+        return Vector(last.sums[name] - first.sums[name], members)
 
     def _window(self, name: str, seconds: float) -> _Moment:
         """The last moment before the window, or the first one that has the metric."""

@@ -22,6 +22,13 @@ def markdown(results: Mapping[str, Mapping[str, Mapping[str, Outcome]]], workloa
 
 def _row(scale: str, policy: str, each: Outcome) -> str:
     share = each.gpu_hours / each.lower_bound_gpu_hours
-    cells = [scale, policy, f"{each.p95_s:.0f}", f"{each.p99_s:.0f}", f"{each.late_share:.2%}", f"{each.gpu_hours:,.0f}"]
+    cells = [
+        scale,
+        policy,
+        f"{each.p95_s:.0f}",
+        f"{each.p99_s:.0f}",
+        f"{each.late_share:.2%}",
+        f"{each.gpu_hours:,.0f}",
+    ]
     cells += [f"{share:.2f}", f"{each.replica_changes:,}", f"{each.reversals:,}"]
     return f"| {' | '.join(cells)} |"

@@ -5,102 +5,97 @@ networks that vote, as nnU-Net's folds do, cost five times as much.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress
 
 from tools.simulate_autoscaling import chart, figures, table
-from tools.simulate_autoscaling.arrivals import DAY, Counts, arrivals
+from tools.simulate_autoscaling.arrivals import Counts, arrivals
 from tools.simulate_autoscaling.bound import lower_bound_hours
-from tools.simulate_autoscaling.chart import Rendered, Scaling
+from tools.simulate_autoscaling.figures import Tuesday
 from tools.simulate_autoscaling.outcome import Outcome, outcome
 from tools.simulate_autoscaling.policies import rivals
 from tools.simulate_autoscaling.workload import Workload, measured
-from tools.simulate_autoscaling.year import COUNTED, Callers, Trace, Year, by_day
+from tools.simulate_autoscaling.year import Callers, Year, by_day
 
 EXAMPLE, POOL = "shared", "a10"
 ONE_POOL = {"triton": {"cpuPool": {"enabled": False}}}
 SCALES = (1, 20, 200)
 OURS = "articula"
-HEAVIER = 5.0
+POLICIES = (OURS, "nvidia", "supersonic", "cpu", "static")
+WORKLOADS = {"reference": 1.0, "heavy": 5.0}  # times the cost of our own models
 _SEED = 1
 
 
 @dataclass(frozen=True)
 class Case:
-    """One policy at one scale."""
+    """One policy at one scale, with models of one weight."""
 
+    label: str
     policy: str
     hospitals: int
-    workload: Workload
-    scaling: Scaling
-
-    @property
-    def name(self) -> str:
-        """What the progress bar says."""
-        return f"{self.policy}, {self.hospitals} hospital{'s' if self.hospitals > 1 else ''}, {self.workload.study:.1f} s"
+    days: int
 
 
-Results = dict[str, dict[str, Outcome]]
+Results = dict[str, dict[str, dict[str, Outcome]]]  # by workload, policy and scale
 
 
-def simulate(days: int, folder: Path, scales: Iterable[int] = SCALES) -> dict[str, Results]:
-    """Run everything, write ``report.json``, ``report.md`` and ``trace.png``; outcomes by workload, policy and scale."""
-    rendered = chart.render(EXAMPLE, ONE_POOL)
-    workloads = {"reference": _workload(1.0), "heavy": _workload(HEAVIER)}
-    all_arrivals = {hospitals: arrivals(hospitals, days + 1, _SEED) for hospitals in scales}
-    results: dict[str, Results] = {}
-    shown: dict[str, tuple[Trace, int]] = {}
-    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn()) as progress:
-        for label, workload in workloads.items():
-            results[label] = {}
-            for hospitals, counts in all_arrivals.items():
-                for case in _cases(rendered.scaling(f"triton-{POOL}"), counts, hospitals, workload):
-                    trace, result = run(rendered, case, counts, progress)
-                    results[label].setdefault(case.policy, {})[str(hospitals)] = result
-                    shown[case.policy] = trace, hospitals
+def simulate(days: int, folder: Path, jobs: int, scales: Sequence[int] = SCALES) -> Results:
+    """Run everything in so many processes; write ``report.json``, ``report.md`` and ``trace.png``."""
+    cases = [Case(label, policy, n, days) for n in reversed(scales) for label in WORKLOADS for policy in POLICIES]
+    results: Results = {label: {policy: {} for policy in POLICIES} for label in WORKLOADS}
+    tuesdays: dict[str, Tuesday] = {}
+    with ProcessPoolExecutor(jobs) as pool, Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
+        task = progress.add_task("policies and scales", total=len(cases))
+        for case, (result, tuesday) in zip(cases, pool.map(run, cases), strict=True):
+            results[case.label][case.policy][str(case.hospitals)] = result
+            progress.advance(task)
+            if (case.label, case.hospitals) == ("heavy", max(scales)):
+                tuesdays[case.policy] = tuesday
+    for each in (policies[policy] for policies in results.values() for policy in POLICIES):
+        each.update({scale: each.pop(scale) for scale in map(str, scales)})
     folder.mkdir(parents=True, exist_ok=True)
+    workloads = {label: workload(label) for label in WORKLOADS}
     (folder / "report.json").write_text(json.dumps(_report(results, workloads, days), indent=2) + "\n")
     (folder / "report.md").write_text(table.markdown(results, workloads))
-    figures.draw(results, {policy: trace for policy, (trace, _) in shown.items()}, folder / "trace.png")
+    figures.draw(results["heavy"], tuesdays, folder / "trace.png")
     return results
 
 
-def run(rendered: Rendered, case: Case, counts: Counts, progress: Progress) -> tuple[Trace, Outcome]:
+def run(case: Case) -> tuple[Outcome, Tuesday]:
     """One case, with the rules and the preprocessing service of the chart."""
-    lanes = by_day(counts)
-    task = progress.add_task(case.name, total=len(lanes) * 3)
+    load = workload(case.label)
+    rendered = chart.render(EXAMPLE, {**ONE_POOL, "autoscaling": {"studyComputeSeconds": f"{load.study:.1f}"}})
+    counts = arrivals(case.hospitals, case.days + 1, _SEED)
+    lanes, ours = by_day(counts), rendered.scaling(f"triton-{POOL}")
+    scaling = {OURS: ours, **rivals(ours, _busiest(counts), load.study)}[case.policy]
     environment = rendered.environment("preprocessing")
     workers, places = (int(environment[f"ARTICULA_{name}"]) for name in ("WORKERS", "MAX_STUDIES"))
     callers = Callers(rendered.scaling("preprocessing"), workers, places)
-    leaving, rules = rendered.leaving(f"triton-{POOL}"), rendered.recorded(POOL)
-    year = Year(case.workload, case.scaling, callers, leaving, rules)
-    trace = year.run(lanes, lambda advance: progress.advance(task, advance))
-    # a rival that always has more pods is compared with what our minimum would cost, like all others
-    least = np.full(len(lanes), float(rendered.scaling(f"triton-{POOL}").least))
-    bound = lower_bound_hours(lanes, least, case.workload, COUNTED)
-    progress.remove_task(task)
-    result = outcome(trace, case.workload, bound)
-    progress.console.print(f"{case.name}: p99 {result.p99_s:.0f} s, {result.gpu_hours:,.0f} pod-hours")
-    return trace, result
+    leaving = rendered.leaving(f"triton-{POOL}")
+    trace = Year(load, scaling, callers, leaving, rendered.recorded(POOL)).run(lanes)
+    # what always has more pods is compared with the bound of our minimum, like all others
+    bound = lower_bound_hours(lanes, ours.least, load)
+    return outcome(trace, load, bound), Tuesday.of(trace)
 
 
-def _workload(heavier: float) -> Workload:
+def workload(label: str) -> Workload:
+    """The times of a study, by the chart's own values."""
     orthanc = chart.defaults()["orthanc"]
-    return measured(orthanc["quietSeconds"], orthanc["sweepSeconds"], heavier)
+    return measured(orthanc["quietSeconds"], orthanc["sweepSeconds"], WORKLOADS[label])
 
 
-def _cases(ours: Scaling, counts: Counts, hospitals: int, workload: Workload) -> list[Case]:
+def _busiest(counts: Counts) -> float:
+    """Studies a second in the busiest hour that is no outage's aftermath."""
     hourly = counts[: len(counts) // 3600 * 3600].reshape(-1, 3600).sum(axis=1)
-    busiest = float(np.percentile(hourly, 99.9)) / 3600
-    policies = {OURS: ours, **rivals(ours, busiest, workload.study)}
-    return [Case(policy, hospitals, workload, scaling) for policy, scaling in policies.items()]
+    return float(np.percentile(hourly, 99.9)) / 3600
 
 
-def _report(results: dict[str, Results], workloads: dict[str, Workload], days: int) -> dict[str, object]:
+def _report(results: Results, workloads: dict[str, Workload], days: int) -> dict[str, object]:
     """``results`` and ``heavy`` have, by policy and scale, what ``Outcome`` has."""
     rounded = {
         label: {
@@ -110,4 +105,10 @@ def _report(results: dict[str, Results], workloads: dict[str, Workload], days: i
         for label, policies in results.items()
     }
     settings = {label: asdict(workload) for label, workload in workloads.items()}
-    return {"days": days, "seed": _SEED, "workloads": settings, "results": rounded["reference"], "heavy": rounded["heavy"]}
+    return {
+        "days": days,
+        "seed": _SEED,
+        "workloads": settings,
+        "results": rounded["reference"],
+        "heavy": rounded["heavy"],
+    }

@@ -1,4 +1,4 @@
-"""A year of one policy at one scale: its days are simulated side by side, in steps of three seconds.
+"""A year of one policy at one scale: its days are simulated side by side, in steps of five seconds.
 
 Each day is a lane. It begins at 04:00, when least happens, and two hours earlier to warm up; what is in the system then
 belongs to the day before and is not counted twice. Prometheus scrapes and the autoscalers look every fifteen seconds.
@@ -6,7 +6,6 @@ belongs to the day before and is not counted twice. Prometheus scrapes and the a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +20,11 @@ from tools.simulate_autoscaling.scrapes import SimulatedScrapes
 from tools.simulate_autoscaling.workload import REQUESTS, Workload
 
 SCRAPE_SECONDS = 15
-STEP_SECONDS = 3
+STEP_SECONDS = 5
 BEGIN_HOUR = 4
 WARM_UP = 2 * 3600
 _STEPS_A_SCRAPE = SCRAPE_SECONDS // STEP_SECONDS
 COUNTED = slice(WARM_UP // STEP_SECONDS, (WARM_UP + DAY) // STEP_SECONDS)
-
-
-class Bar(Protocol):
-    """Where progress is shown."""
-
-    def __call__(self, *, advance: float) -> None:
-        """So many simulated seconds are done."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Year:
     leaving: Leaving
     rules: Mapping[str, str] = field(default_factory=dict)  # what Prometheus records
 
-    def run(self, arrived: NDArray[np.int16], show: Bar) -> Trace:
+    def run(self, arrived: NDArray[np.int16]) -> Trace:
         """Let all lanes go through their day."""
         steps, lanes = arrived.shape
         begin = BEGIN_HOUR * 3600 - WARM_UP + DAY * np.arange(lanes, dtype=np.float64)
@@ -100,7 +92,6 @@ class Year:
                 busy[:] = 0
                 for pods, decider in deciders:
                     pods.resize(now, decider.decide(scrapes, Deployment(pods.asked, pods.ready)))
-                show(advance=SCRAPE_SECONDS)
         trace.paid_seconds[:] += triton.paid
         return trace
 

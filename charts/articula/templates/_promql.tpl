@@ -41,10 +41,15 @@ or vector(0) # a pool that may be empty has nobody who reports
 release="{{ .Release.Name }}",namespace="{{ .Release.Namespace }}"
 {{- end }}
 
-{{/* Seconds that one pod needs for one study, as the last hour had it; after an idle hour, as the values say. */}}
+{{/*
+Seconds that one pod needs for one study: the pods' work of the last hour by its studies. An hour of few studies says
+little, since probes and warming up weigh too much in it; then it is what the values say. Both sides add up what was seen,
+so that an hour in which Prometheus was young does not mislead.
+*/}}
 {{- define "articula.promql.studyWork" -}}
-sum(avg_over_time(articula_triton_busy{ {{- include "articula.promql.release" . -}} }[1h]))
-/ (sum(rate(articula_studies_total{outcome!="rejected",{{ include "articula.promql.component" (list . "preprocessing") }}}[1h])) > 0)
+{{- $studies := printf "sum(increase(articula_studies_total{outcome!=\"rejected\",%s}[1h]))" (include "articula.promql.component" (list . "preprocessing")) -}}
+sum(sum_over_time(articula_triton_busy{ {{- include "articula.promql.release" . -}} }[1h])) * {{ .Values.monitoring.intervalSeconds }}
+/ ({{ $studies }} > 30)
 or vector({{ .Values.autoscaling.studyComputeSeconds }})
 {{- end }}
 

@@ -27,7 +27,9 @@ def draw(moments: Sequence["Moment"], answered: Sequence[tuple[float, float]], p
     signals.legend(frameon=False)
     pods.step(seconds, [each.desired for each in moments], where="post", color="#0b6e4f", linewidth=2, label="desired")
     pods.step(seconds, [each.ready for each in moments], where="post", color="#c1666b", linestyle="--", label="ready")
-    pods.step(seconds, [each.leaving for each in moments], where="post", color="#7a6fac", linestyle=":", label="leaving")
+    pods.step(
+        seconds, [each.leaving for each in moments], where="post", color="#7a6fac", linestyle=":", label="leaving"
+    )
     pods.set(title="Triton processes", ylabel="pods", ylim=(0, None))
     pods.legend(frameon=False, ncols=3)
     latency.scatter(*zip(*answered, strict=True), s=10, color="#333333")

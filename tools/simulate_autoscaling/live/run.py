@@ -161,7 +161,8 @@ def _look(cluster: Cluster, server: Prometheus, autoscaler: Autoscaler, second: 
     scaling = cluster.rendered.scaling(cluster.component)
     current = np.array([float(len(cluster.present))])
     values = {
-        signal.name: server.ask(f'{signal.name}{{release="{chart.RELEASE}",pool="{POOL}"}}') for signal in scaling.signals
+        signal.name: server.ask(f'{signal.name}{{release="{chart.RELEASE}",pool="{POOL}"}}')
+        for signal in scaling.signals
     }
     asked = [for_average(np.array([values[signal.name]]), signal.target, current) for signal in scaling.signals]
     desired = int(autoscaler.sync(second, asked, current)[0])
