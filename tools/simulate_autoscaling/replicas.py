@@ -59,7 +59,7 @@ def _settled(total: Lanes, target: float, current: Lanes, pods: Members, *, miss
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = total / (pods.measured * target)
         growing, shrinking = ratio > 1, ratio < 1
-        others = np.where(growing, pods.ignored, 0.0) + pods.missing
+        others = np.where(growing, pods.ignored, 0.0) + np.where(ratio == 1, 0.0, pods.missing)
         plain = others == 0
         used = total + np.where(shrinking, pods.missing * missing_use, 0.0)
         corrected = used / ((pods.measured + others) * target)

@@ -35,7 +35,7 @@ VALUES = {
     "orthanc": {"enabled": False, "postgresql": {"enabled": False}},
     "monitoring": {"intervalSeconds": 1},
     "autoscaling": {
-        "backlogTarget": "3.5",
+        "backlogTarget": "5",
         "studyComputeSeconds": "1.5",
         "scaleUp": {"percent": 100, "pods": 2, "periodSeconds": 3},
         "scaleDown": {"windowSeconds": 60, "pods": 1, "periodSeconds": 6},
