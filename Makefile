@@ -6,7 +6,7 @@ SEED ?= 1
 TRAINING := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 OMP_WAIT_POLICY=passive nice -n 19 $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help chart gpu-check demo test faults fuzz bench up down check models secrets drill cluster-check clean
+.PHONY: help autoscaling chart gpu-check demo test faults fuzz bench up down check models secrets drill cluster-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ chart: install ## Check the Helm chart without a cluster: lint, schemas, propert
 
 gpu-check: install ## On a GPU machine: build engines, compare answers, load and drain Triton, write build/gpu/report.md
 	@$(PYTHON) -m tools.gpu_check $(ARGS)
+
+autoscaling: install ## Simulate a year of hospitals, then scale real Tritons for five minutes (fetches Prometheus)
+	@$(PYTHON) -m tools.simulate_autoscaling --trace
+	@$(PYTHON) -m tools.simulate_autoscaling --live
 
 cluster-check: install ## Install the chart on your cluster and see that it keeps its promises (ARGS="--values ... --user ...")
 	@$(PYTHON) -m tools.cluster_check $(ARGS)

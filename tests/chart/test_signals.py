@@ -1,13 +1,17 @@
 """Scaling, rules, alerts and dashboards: one set of queries, and every name in them exists."""
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import promql_parser
 import pytest
 
 from services.common.errors import ArticulaError, RefusalCode, ServiceBusy, ServiceUnavailable, StreamInvalid
-from tests.chart.rendering import EXAMPLES, ROOT, dashboards, expressions, named, needs_helm, of_kind, rendered
+from tests.chart.rendering import EXAMPLES, ROOT, dashboards, expressions, named, needs_helm, of_kind, refusal, rendered
+from tools.simulate_autoscaling.promql import compiled
+from tools.simulate_autoscaling.scrapes import SimulatedScrapes
 
 pytestmark = needs_helm
 # from a scrape of Triton 2.51
@@ -83,6 +87,47 @@ def test_keda_asks_the_same_queries_and_never_takes_silence_for_zero():
                 assert trigger["metadata"]["query"] in recorded
                 assert trigger["metadata"]["ignoreNullValues"] == "false"
                 assert trigger["metricType"] == "AverageValue", "the fallback works for no other"
+
+
+MORNINGS = {"timezone": "UTC", "start": "30 6 * * 1-5", "end": "0 19 * * 1-5", "replicas": 3}
+
+
+def test_an_hpa_has_floors_by_the_clock_of_prometheus():
+    """A schedule is a metric of its own, so the autoscaler takes the highest; its rule holds in its hours alone."""
+    objects = rendered("hospital", json.dumps({"autoscaling": {"schedules": [MORNINGS]}}))
+    metric = named(objects, "HorizontalPodAutoscaler", "articula-triton-cpu")["spec"]["metrics"][-1]["external"]
+    assert metric["metric"]["name"] == "articula_triton_floor"
+    assert metric["target"] == {"type": "AverageValue", "averageValue": "1"}
+    rules = named(objects, "PrometheusRule", "articula")["spec"]["groups"][0]["rules"]
+    labels = metric["metric"]["selector"]["matchLabels"].items()
+    (rule,) = [each for each in rules if each["record"] == "articula_triton_floor" and labels <= each["labels"].items()]
+    query = compiled(rule["expr"])
+    monday, saturday = 0, 5 * 86400
+    for moment, pods in ((monday + 389 * 60, 0), (monday + 390 * 60, 3), (monday + 1140 * 60, 0), (saturday + 43200, 0)):
+        scrapes = SimulatedScrapes(15, np.array([float(moment)]))
+        scrapes.add(0.0, {})
+        assert query(scrapes).total == pods, moment
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"timezone": "Europe/Berlin"}, "Prometheus keeps the time, in UTC"),
+        ({"start": "30 6 1 * 1-5"}, "a time on some days of the week"),
+        ({"end": "0 19 * * 1-6"}, "a time on some days of the week"),
+    ],
+)
+def test_a_schedule_that_an_hpa_can_not_keep_is_refused(change, words):
+    """Better no chart than a floor at the wrong hour."""
+    assert words in refusal("hospital", autoscaling={"schedules": [{**MORNINGS, **change}]})
+
+
+def test_a_service_of_many_hospitals_can_not_sleep():
+    """Preprocessing is ready with Triton alone, so without a forwarder of its own nobody would ever be counted."""
+    pool = {"name": "a10", "product": "A10", "computeCapability": "8.6", "resource": "nvidia.com/gpu", "min": 0, "max": 4}
+    triton = {"cpuPool": {"enabled": False}, "gpuPools": [{**pool, "profile": "onnx"}]}
+    assert "would never wake one" in refusal("shared", triton=triton, autoscaling={"warmSpares": 0})
+    assert "backlog_studies" in str(of_kind(rendered("network"), "ScaledObject"))
 
 
 @pytest.mark.parametrize("example", ["hospital", "network"])

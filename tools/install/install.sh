@@ -66,3 +66,4 @@ environment .venv tools/install/articula.lock.txt
 environment build/triton-venv tools/install/triton.lock.txt
 tools/install/frontend.sh
 tools/install/helm.sh
+tools/install/prometheus.sh

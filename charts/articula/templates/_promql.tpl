@@ -66,6 +66,24 @@ not scraped, then those count that preprocessing admitted. It is there while a p
 * on () (articula_study_work_seconds{ {{- include "articula.promql.release" $root -}} } * {{ $pool.max }} / {{ $all }})
 {{- end }}
 
+{{/*
+Pods that run in the hours of a schedule, else 0, for autoscalers without a clock of their own. PromQL knows UTC alone:
+(list schedule most)
+*/}}
+{{- define "articula.promql.floor" -}}
+{{- $schedule := index . 0 -}}
+{{- $start := splitList " " $schedule.start -}}{{- $end := splitList " " $schedule.end -}}
+{{- $days := list -}}
+{{- range splitList "," (index $start 4) -}}
+{{- $range := splitList "-" . -}}
+{{- $days = append $days (ternary "day_of_week() >= 0" (printf "day_of_week() >= %s <= %s" (first $range) (last $range)) (eq . "*")) -}}
+{{- end -}}
+vector({{ min (int $schedule.replicas) (int (index . 1)) }})
+and on () ({{ join " or " $days }})
+and on () (hour() * 60 + minute() >= {{ add (mul 60 (index $start 1 | int)) (index $start 0 | int) }} < {{ add (mul 60 (index $end 1 | int)) (index $end 0 | int) }})
+or vector(0)
+{{- end }}
+
 {{/* Studies that the preprocessing pods have in hand. */}}
 {{- define "articula.promql.inFlight" -}}
 sum(articula_studies_in_work{ {{- include "articula.promql.component" (list . "preprocessing") -}} })

@@ -59,6 +59,14 @@ spec:
           selector: { matchLabels: { release: {{ $root.Release.Name }}, pool: {{ $s.pool }} } }
         target: { type: AverageValue, averageValue: {{ .target | quote }} }
     {{- end }}
+    {{- range $index, $_ := $s.schedules }}
+    - type: External
+      external:
+        metric:
+          name: articula_triton_floor
+          selector: { matchLabels: { release: {{ $root.Release.Name }}, pool: {{ $s.pool }}, schedule: "{{ $index }}" } }
+        target: { type: AverageValue, averageValue: "1" }
+    {{- end }}
 {{- end }}
 {{- end }}
 
