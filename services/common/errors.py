@@ -158,6 +158,10 @@ class ServiceBusy(ArticulaError):
 
 
 class ServiceUnavailable(ArticulaError):
-    """A service this step depends on did not answer in time."""
+    """A service this step depends on did not answer in time; ``retry_after_seconds`` is 0 where nobody knows."""
 
     code = "UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

@@ -38,6 +38,7 @@ class StudyStatus:
     advice: str = ""
     attempts: int = 0
     seconds: dict[str, float] = field(default_factory=dict)  # by stage, as the service measured them
+    pipeline: str = ""  # digest of the pipeline that a final state is about
 
     def to_json(self) -> str:
         """One line of JSON, keys in a fixed order."""

@@ -72,6 +72,7 @@ class TritonClient:
         self._timeout_seconds = timeout_seconds
         self._parameters: dict[str, dict[str, str]] = {}
         self.deadline = math.inf  # of the study in work, on the monotonic clock; no call may outlast it
+        self.priority = 0  # of the study in work, 1 first; 0: the model's default. A model without levels ignores it
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +127,9 @@ class TritonClient:
         for rounds_left in reversed(range(_ROUNDS)):
             seconds = self._seconds()
             try:
-                return self._client.infer(contract.name, tensors, outputs=outputs, client_timeout=seconds)
+                return self._client.infer(
+                    contract.name, tensors, outputs=outputs, client_timeout=seconds, priority=self.priority
+                )
             except InferenceServerException as error:
                 if rounds_left and error.status() in _ENDING:
                     continue

@@ -20,6 +20,17 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.lb_policy_name", "round_robin"),  # behind one name there may be many pods; the default asks only the first
 )
 
+RETRY_AFTER = "retry-after-seconds"  # trailing metadata beside the status RESOURCE_EXHAUSTED
+
+PRIORITY_NAMES = {"stat": pb.PRIORITY_STAT, "routine": pb.PRIORITY_ROUTINE, "backfill": pb.PRIORITY_BACKFILL}
+# how much later than an urgent one a study of each priority is due that came at the same time
+PATIENCE_SECONDS = {
+    pb.PRIORITY_STAT: 0.0,
+    pb.PRIORITY_ROUTINE: 300.0,
+    pb.PRIORITY_UNSPECIFIED: 300.0,
+    pb.PRIORITY_BACKFILL: 3600.0,
+}
+
 
 def open_channel(target: str, *, tls_folder: Path | None = None) -> grpc.aio.Channel:
     """Open a channel to the analysis service at ``host:port``. Calls on it must set a deadline."""

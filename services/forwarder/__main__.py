@@ -1,6 +1,7 @@
 """Run the forwarder: ``python -m services.forwarder``. The Orthanc plugin does; on Kubernetes it is a sidecar."""
 
 import asyncio
+import contextlib
 import sys
 
 import structlog
@@ -12,44 +13,42 @@ from services.common.telemetry import configure_logging
 from services.common.wire import open_channel
 from services.forwarder.api import serve_pages
 from services.forwarder.archive import Archive
-from services.forwarder.desk import Desk
-from services.forwarder.dispatch import Dispatcher
-from services.forwarder.inputs import Inputs
-from services.forwarder.ledger import Ledger
+from services.forwarder.ledger import Ledger, only_one
 from services.forwarder.metrics import backlog_shown
+from services.forwarder.parts import Parts, assemble
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.sweep import Sweep
-from services.viewer.feedback import Feedback
 
 
 async def forward(settings: ForwarderSettings) -> None:
-    """Sweep until a signal, or until the plugin's end of standard input closes."""
-    ledger = Ledger(settings.ledger)
+    """Sweep until a signal, or until the plugin's end of standard input closes; then drain."""
     serve_metrics(settings.metrics_host, settings.metrics_port)
-    async with (
-        Archive(settings) as archive,
-        open_channel(settings.analysis, tls_folder=settings.tls_folder) as channel,
-    ):
-        stub = AnalysisStub(channel)  # type: ignore[no-untyped-call]
-        dispatcher = Dispatcher(settings, archive, stub, ledger)
-        sweep = Sweep(settings, archive, dispatcher, Inputs(archive, stub, ledger))
-        stops = [asyncio.create_task(until_stopped()), asyncio.create_task(sweep.run())]
-        if settings.pages_socket:
-            desk = Desk(archive, stub, ledger, feedback=Feedback(settings.ledger.with_name("feedback.sqlite")))
-            stops.append(asyncio.create_task(serve_pages(desk, settings.pages_socket, hint=sweep.hint)))
-        if settings.lifeline:
-            stops.append(asyncio.create_task(_lifeline(sweep)))
-        structlog.get_logger().info("forwarding", lifeline=settings.lifeline)
-        try:
-            with backlog_shown(ledger.board.unfinished):
-                done, _ = await asyncio.wait(stops, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in stops:
-                task.cancel()
-            await dispatcher.stop()
-            ledger.close()
+    with only_one(settings.ledger), contextlib.closing(Ledger(settings.ledger)) as ledger:
+        async with (
+            Archive(settings) as archive,
+            open_channel(settings.analysis, tls_folder=settings.tls_folder) as channel,
+        ):
+            stub = AnalysisStub(channel)  # type: ignore[no-untyped-call]
+            await _run(settings, assemble(settings, archive, stub, ledger))
+
+
+async def _run(settings: ForwarderSettings, parts: Parts) -> None:
+    loops = [until_stopped(), parts.sweep.run()]
+    if settings.pages_socket:
+        loops.append(serve_pages(parts.desk, settings.pages_socket, hint=parts.sweep.hint))
+    if settings.lifeline:
+        loops.append(_lifeline(parts.sweep))
+    tasks = [asyncio.create_task(each) for each in loops]
+    structlog.get_logger().info("forwarding", lifeline=settings.lifeline)
+    try:
+        with backlog_shown(parts.ledger.board.unfinished):
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await parts.dispatcher.stop(drain_seconds=settings.drain_seconds)
 
 
 async def _lifeline(sweep: Sweep) -> None:

@@ -5,18 +5,25 @@ costs 25 times the transfer.
 """
 
 import json
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import httpx
 
 from services.common.errors import ServiceUnavailable, StreamInvalid
 from services.common.status import METADATA_NAME, StudyStatus
+from services.forwarder.completeness import numbers
 from services.forwarder.eligibility import StoredInstance, StoredStudy
 from services.forwarder.settings import ForwarderSettings
 
-_CLIENT_ERROR, _NOT_FOUND = 400, 404
+Fence = Callable[[], Awaitable[None]]
+
+_CLIENT_ERROR, _NOT_FOUND, _CONFLICT = 400, 404, 409
+
+
+async def _open() -> None:
+    """The only forwarder of an archive needs no fence."""
 
 
 class NotStored(Exception):
@@ -37,6 +44,7 @@ class Archive:
             timeout=settings.rest_seconds,
             trust_env=False,
         )
+        self.fence: Fence = _open  # asked before every change of results; raises where another forwarder leads
         self.observers: list[Callable[[str, StudyStatus], None]] = []  # hear every status that passes through
 
     async def __aenter__(self) -> Self:
@@ -72,9 +80,18 @@ class Archive:
                 sop_class_uid=each["Metadata"].get("SopClassUid", ""),
                 file_uuid=each["FileUuid"],
                 file_bytes=int(each["FileSize"]),
+                series_id=each["ParentSeries"],
+                source=each["Metadata"].get("RemoteAET", ""),
+                orientation=numbers(each["MainDicomTags"].get("ImageOrientationPatient", ""), 6),
+                position=numbers(each["MainDicomTags"].get("ImagePositionPatient", ""), 3),
             )
             for each in answer.json()
         ]
+
+    async def attributes(self, instance_id: str) -> dict[str, Any]:
+        """The attributes of one instance by keyword; none where it is gone."""
+        answer = await self._get(f"/instances/{instance_id}/simplified-tags", missing_ok=True)
+        return dict(answer.json()) if answer else {}
 
     async def md5(self, instance_id: str) -> str:
         """MD5 of the stored DICOM file."""
@@ -86,17 +103,13 @@ class Archive:
         answer = await self._get(f"/instances/{instance_id}/file")
         return bytes(answer.content)
 
-    async def holds(self, sop_instance_uid: str) -> bool:
-        """Whether an instance with this UID is stored."""
-        answer = await self._call("POST", "/tools/lookup", content=sop_instance_uid)
-        return any(each["Type"] == "Instance" for each in answer.json())
-
     async def store(self, data: bytes, *, study_id: str, sop_instance_uid: str) -> None:
         """Store one DICOM file; one that is there already stays as it is, first write wins.
 
         Raises ``StreamInvalid`` for an object of another study or patient or with another UID, and takes it back: a
         UID that is not ours would make the object a source, and the study its own new input for ever.
         """
+        await self.fence()
         answer = (await self._call("POST", "/instances", content=data)).json()
         if answer.get("Status") not in {"Success", "AlreadyStored"}:
             message = "Orthanc did not store a result object"
@@ -104,16 +117,29 @@ class Archive:
         stored = (await self._get(f"/instances/{answer['ID']}")).json()
         if (answer["ParentStudy"], stored["MainDicomTags"].get("SOPInstanceUID")) != (study_id, sop_instance_uid):
             if answer["Status"] == "Success":  # ours, stored a moment ago; nothing older is touched
-                await self._call("DELETE", f"/instances/{answer['ID']}", missing_ok=True)
+                await self.delete(answer["ID"])
             message = "a result object is not what the stream said it is"
             raise StreamInvalid(message)
 
+    async def create(self, data: bytes) -> bool:
+        """Store one DICOM file that must be new; False where there was one with its identity. Not fenced."""
+        answer = (await self._call("POST", "/instances", content=data)).json()
+        return bool(answer.get("Status") == "Success")
+
+    async def lookup(self, uid: str, level: str) -> list[str]:
+        """Orthanc's ids of what has this UID at a level: Study, Series or Instance."""
+        answer = await self._call("POST", "/tools/lookup", content=uid)
+        return [str(each["ID"]) for each in answer.json() if each["Type"] == level]
+
     async def forget(self, sop_instance_uid: str) -> None:
         """Delete the instances with this UID, which is one of ours; nothing happens where there is none."""
-        answer = await self._call("POST", "/tools/lookup", content=sop_instance_uid)
-        for each in answer.json():
-            if each["Type"] == "Instance":
-                await self._call("DELETE", f"/instances/{each['ID']}", missing_ok=True)
+        for instance_id in await self.lookup(sop_instance_uid, "Instance"):
+            await self.delete(instance_id)
+
+    async def delete(self, instance_id: str) -> None:
+        """Delete one instance; nothing happens where it is gone."""
+        await self.fence()
+        await self._call("DELETE", f"/instances/{instance_id}", tolerated=(_NOT_FOUND,))
 
     async def json(self, path: str) -> Any:
         """GET any route that answers with JSON; raises ``NotStored`` where there is nothing."""
@@ -128,16 +154,33 @@ class Archive:
 
     async def show(self, study_id: str, status: StudyStatus) -> None:
         """Write the status on the study; a study that is gone needs none."""
-        await self._call(
-            "PUT", f"/studies/{study_id}/metadata/{METADATA_NAME}", content=status.to_json(), missing_ok=True
-        )
+        await self.fence()
+        await self.note(f"/studies/{study_id}", status.to_json())
         self._tell(study_id, status)
+
+    async def note(self, resource: str, text: str) -> None:
+        """Write our metadata on a resource; one that is gone needs none.
+
+        Where Orthanc checks revisions, the one we replace is the one that is there now: ours alone write it.
+        """
+        path = f"{resource}/metadata/{METADATA_NAME}"
+        if await self._call("PUT", path, content=text, tolerated=(_NOT_FOUND, _CONFLICT)) is not None:
+            return
+        current = await self._get(path, missing_ok=True)
+        if current is not None:
+            headers = {"If-Match": current.headers.get("ETag", "")}
+            await self._call("PUT", path, content=text, headers=headers, tolerated=(_NOT_FOUND,))
+
+    async def noted(self, resource: str) -> str | None:
+        """Our metadata on a resource, None where there is none."""
+        answer = await self._get(f"{resource}/metadata/{METADATA_NAME}", missing_ok=True)
+        return str(answer.text) if answer else None
 
     async def shown(self, study_id: str) -> StudyStatus | None:
         """The status on the study, or None where there is none that can be read."""
-        answer = await self._get(f"/studies/{study_id}/metadata/{METADATA_NAME}", missing_ok=True)
+        text = await self.noted(f"/studies/{study_id}")
         try:
-            status = StudyStatus.from_json(answer.text) if answer else None
+            status = StudyStatus.from_json(text) if text else None
         except ValueError:
             return None
         if status:
@@ -149,17 +192,24 @@ class Archive:
             observer(study_id, status)
 
     async def _get(self, path: str, *, missing_ok: bool = False) -> Any:
-        return await self._call("GET", path, missing_ok=missing_ok)
+        return await self._call("GET", path, tolerated=(_NOT_FOUND,) if missing_ok else ())
 
     async def _call(
-        self, method: str, path: str, *, content: str | bytes | None = None, missing_ok: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        content: str | bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        tolerated: Collection[int] = (),
     ) -> Any:
+        """The answer, or None for a status code that is ``tolerated``."""
         try:
-            answer = await self._http.request(method, path, content=content)
+            answer = await self._http.request(method, path, content=content, headers=headers)
         except httpx.HTTPError as error:
             message = f"Orthanc: {type(error).__name__}"
             raise ServiceUnavailable(message) from error
-        if missing_ok and answer.status_code == _NOT_FOUND:
+        if answer.status_code in tolerated:
             return None
         if answer.status_code >= _CLIENT_ERROR:
             message = f"Orthanc answered {answer.status_code}"

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from services.common.status import StudyState, StudyStatus
+from services.common.uids import is_result_uid
 from services.forwarder.eligibility import StoredStudy
 
 _SCHEMA = """
@@ -27,8 +28,10 @@ _SCHEMA = """
 """
 # a table of its own, because the board of an older version has no such column
 _UNFINISHED = "CREATE TABLE IF NOT EXISTS unfinished (study_id TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID"
+# likewise
+_TRIAGE = "CREATE TABLE IF NOT EXISTS triage (study_id TEXT PRIMARY KEY, priority TEXT, source TEXT) WITHOUT ROWID"
 _ROWS = 500  # the newest; older ones are found in the archive's own pages
-_PRIORITY = "routine"  # of every study: the archive does not say which one is urgent
+_UNKNOWN = ("routine", "")  # priority and source before a study was looked at
 _WAITING = StudyStatus(StudyState.WAITING)
 
 
@@ -39,8 +42,13 @@ class Board:
         self._database = database
         self._database.execute(_SCHEMA)
         self._database.execute(_UNFINISHED)
+        self._database.execute(_TRIAGE)
         self._known = {str(row[0]) for row in self._database.execute("SELECT study_id FROM board")}
         self._unfinished: dict[str, float] = dict(self._database.execute("SELECT study_id, since FROM unfinished"))
+        self._triage: dict[str, tuple[str, str]] = {
+            study_id: (priority, source)
+            for study_id, priority, source in self._database.execute("SELECT study_id, priority, source FROM triage")
+        }
         self._started = time.time_ns()
         self._changes = 0
 
@@ -51,7 +59,7 @@ class Board:
 
     def see(self, studies: Iterable[StoredStudy]) -> None:
         """Add studies that are new in the archive and drop those that are gone."""
-        present = {each.study_id: each for each in studies}
+        present = {each.study_id: each for each in studies if not is_result_uid(each.study_instance_uid)}
         now = time.time()
         for study_id in present.keys() - self._known:
             each = present[study_id]
@@ -83,7 +91,18 @@ class Board:
 
     def unfinished(self) -> list[tuple[str, float]]:
         """Priority and since when it is known, in seconds since 1970, of every unfinished study; from any thread."""
-        return [(_PRIORITY, since) for since in self._unfinished.copy().values()]
+        triage = self._triage.copy()
+        return [(triage.get(study_id, _UNKNOWN)[0], since) for study_id, since in self._unfinished.copy().items()]
+
+    def triage(self, study_id: str) -> tuple[str, str] | None:
+        """Priority and source of a study, None before they are known."""
+        return self._triage.get(study_id)
+
+    def sort(self, study_id: str, priority: str, source: str) -> None:
+        """Keep how urgent a study is and who sent it."""
+        if self._triage.get(study_id) != (priority, source):
+            self._triage[study_id] = (priority, source)
+            self._write("INSERT OR REPLACE INTO triage VALUES (?, ?, ?)", (study_id, priority, source))
 
     def findings(self, study_id: str, findings: list[dict[str, Any]]) -> None:
         """Keep what was found, the most probable first."""
@@ -108,7 +127,7 @@ class Board:
                 "description": description,
                 "seen_at": seen_at,
                 "changed_at": changed_at,
-                "priority": _PRIORITY,
+                "priority": self._triage.get(study_id, _UNKNOWN)[0],
                 "status": json.loads(status),
                 "findings": json.loads(findings),
             }
@@ -127,6 +146,8 @@ class Board:
     def _drop(self, study_ids: Collection[str]) -> None:
         for study_id in study_ids:
             self._write("DELETE FROM board WHERE study_id = ?", (study_id,))
+            self._database.execute("DELETE FROM triage WHERE study_id = ?", (study_id,))
+            self._triage.pop(study_id, None)
             self.finish(study_id)
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:

@@ -33,6 +33,10 @@ class StoredInstance:
     sop_class_uid: str
     file_uuid: str
     file_bytes: int
+    series_id: str = ""
+    source: str = ""  # AE title that sent it, '' where it did not come by C-STORE
+    orientation: tuple[float, ...] = ()  # direction cosines of rows and columns, where Orthanc has indexed them
+    position: tuple[float, ...] = ()  # mm, LPS
 
 
 def foreign(instances: Iterable[StoredInstance]) -> list[StoredInstance]:
@@ -44,6 +48,11 @@ def sources(instances: Iterable[StoredInstance]) -> list[StoredInstance]:
     """The MR images that others made, in a fixed order. What they are worth is the service's to judge."""
     eligible = [each for each in foreign(instances) if each.sop_class_uid in ELIGIBLE]
     return sorted(eligible, key=lambda each: (each.sop_instance_uid, each.file_uuid))
+
+
+def results(instances: Iterable[StoredInstance]) -> list[StoredInstance]:
+    """Our own results among the instances, of whatever input."""
+    return [each for each in instances if is_result_uid(each.sop_instance_uid)]
 
 
 def files_key(instances: Iterable[StoredInstance]) -> str:

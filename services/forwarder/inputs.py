@@ -9,10 +9,12 @@ import asyncio
 from services.common.errors import ServiceUnavailable
 from services.common.pb import analysis_pb2 as pb
 from services.common.pb.analysis_pb2_grpc import AnalysisStub
+from services.common.status import StudyStatus
 from services.forwarder import stream
 from services.forwarder.archive import Archive
 from services.forwarder.eligibility import StoredInstance, content_digest, files_key, input_digest, sources
 from services.forwarder.ledger import Ledger
+from services.forwarder.work import Work
 
 _PARALLEL_HASHES = 4
 _DESCRIBE_SECONDS = 10.0
@@ -45,18 +47,33 @@ class Inputs:
 
     async def digest(self, study_id: str, eligible: list[StoredInstance], pipeline: pb.PipelineDescription) -> str:
         """The input digest of these sources under a pipeline; raises ``ServiceUnavailable``."""
+        return input_digest(await self._content(study_id, eligible), pipeline.digest)
+
+    async def differs_by_pipeline(self, study_id: str, eligible: list[StoredInstance], shown: StudyStatus) -> bool:
+        """Whether a final status is about these very sources, read by another pipeline than the present one."""
+        if not (shown.state.final and shown.pipeline):
+            return False
+        return input_digest(await self._content(study_id, eligible), shown.pipeline) == shown.input_digest
+
+    async def unchanged(self, work: Work, *, part: bool) -> bool:
+        """Whether the study still is what was analysed; a result of other bytes must not be stored.
+
+        Of an early start, which was about a ``part``, only that part counts: the rest is still arriving.
+        """
+        study_id, sent = work.study.study_id, {each.instance_id for each in work.instances}
+        eligible = sources(await self._archive.instances(study_id))
+        if part:
+            eligible = [each for each in eligible if each.instance_id in sent]
+        return bool(eligible) and await self.digest(study_id, eligible, work.pipeline) == work.input_digest
+
+    async def _content(self, study_id: str, eligible: list[StoredInstance]) -> str:
         key = files_key(eligible)
         content = self._ledger.content(study_id, key)
         if content is None:
             hashes = await asyncio.gather(*(self._hash(each) for each in eligible))
             content = content_digest((each.sop_instance_uid, md5) for each, md5 in zip(eligible, hashes, strict=True))
             self._ledger.remember_content(study_id, key, content)
-        return input_digest(content, pipeline.digest)
-
-    async def unchanged(self, study_id: str, digest: str, pipeline: pb.PipelineDescription) -> bool:
-        """Whether the study still is what was analysed; a result of other bytes must not be stored."""
-        eligible = sources(await self._archive.instances(study_id))
-        return bool(eligible) and await self.digest(study_id, eligible, pipeline) == digest
+        return content
 
     async def _hash(self, instance: StoredInstance) -> str:
         async with self._hashing:

@@ -2,13 +2,17 @@
 
 An attempt is written before it begins, so that a study that kills its worker every time is set aside after a few
 attempts and not tried for ever. Content digests are kept because asking for them again costs a call per file. Losing
-the file costs only work: results live in the archive.
+the file costs only work: results live in the archive, and what is shown on each study tells of its attempts.
 """
 
+import fcntl
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.errors import ArticulaError
 from services.common.status import StudyStatus
 from services.forwarder.board import Board
 
@@ -31,14 +35,39 @@ _SCHEMA = (
     ) WITHOUT ROWID
     """,
     """
-    CREATE TABLE IF NOT EXISTS contents (
-        study_id TEXT NOT NULL PRIMARY KEY,
+    CREATE TABLE IF NOT EXISTS digests (
+        study_id TEXT NOT NULL,
         files_key TEXT NOT NULL,
-        content_digest TEXT NOT NULL
-    ) WITHOUT ROWID
+        content_digest TEXT NOT NULL,
+        PRIMARY KEY (study_id, files_key)
+    )
     """,
     "CREATE TABLE IF NOT EXISTS retries (study_id TEXT NOT NULL PRIMARY KEY, observer TEXT NOT NULL) WITHOUT ROWID",
 )
+
+_DIGESTS_A_STUDY = 2  # of all its files, and of the series that an early start was about
+
+
+class LedgerInUse(ArticulaError):
+    """Another forwarder works with this ledger."""
+
+    code = "LEDGER_IN_USE"
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the ledger's lock, which the kernel gives back when the process ends; raises ``LedgerInUse``.
+
+    A forwarder whose Orthanc was killed may live for a moment longer, or be frozen: two would count attempts twice.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            message = "another forwarder works with this ledger; it is waited for"
+            raise LedgerInUse(message) from None
+        yield
 
 
 @dataclass(frozen=True)
@@ -80,6 +109,18 @@ class Ledger:
             (study_id, input_digest),
         )
         return self.entry(study_id, input_digest).attempts
+
+    def knows(self, study_id: str, input_digest: str) -> bool:
+        """Whether this ledger ever counted an attempt at this input."""
+        statement = "SELECT 1 FROM attempts WHERE study_id = ? AND input_digest = ?"
+        return self._database.execute(statement, (study_id, input_digest)).fetchone() is not None
+
+    def recall(self, study_id: str, input_digest: str, attempts: int) -> None:
+        """Take over attempts that another ledger counted, where this one knows nothing of the input."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO attempts (study_id, input_digest, attempts) VALUES (?, ?, ?)",
+            (study_id, input_digest, attempts),
+        )
 
     def forgive(self, study_id: str, input_digest: str) -> None:
         """Take an attempt back that failed for reasons outside the study."""
@@ -129,14 +170,17 @@ class Ledger:
         self._database.execute("DELETE FROM retries WHERE study_id = ?", (study_id,))
 
     def remember_content(self, study_id: str, files_key: str, content_digest: str) -> None:
-        """Keep the content digest of a study's present files."""
+        """Keep the content digest of a set of a study's files: all of them, or those of an early start."""
+        self._database.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (study_id, files_key, content_digest))
         self._database.execute(
-            "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (study_id, files_key, content_digest)
+            "DELETE FROM digests WHERE study_id = ? AND rowid NOT IN"
+            " (SELECT rowid FROM digests WHERE study_id = ? ORDER BY rowid DESC LIMIT ?)",
+            (study_id, study_id, _DIGESTS_A_STUDY),
         )
 
     def content(self, study_id: str, files_key: str) -> str | None:
         """The content digest of exactly these files, None where it is not known."""
         row = self._database.execute(
-            "SELECT content_digest FROM contents WHERE study_id = ? AND files_key = ?", (study_id, files_key)
+            "SELECT content_digest FROM digests WHERE study_id = ? AND files_key = ?", (study_id, files_key)
         ).fetchone()
         return str(row[0]) if row else None

@@ -1,11 +1,8 @@
 """Results into the archive, the manifest last: until it is there, the set does not count."""
 
-from collections.abc import Awaitable, Callable
-
 from services.forwarder.archive import Archive
 from services.forwarder.stream import ResultSet
-
-Unchanged = Callable[[], Awaitable[bool]]
+from services.forwarder.work import Unchanged
 
 
 async def store_result_set(archive: Archive, results: ResultSet, study_id: str, *, unchanged: Unchanged) -> bool:

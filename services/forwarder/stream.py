@@ -10,13 +10,14 @@ from services.common.errors import RefusalCode, ServiceBusy, ServiceUnavailable,
 from services.common.pb import analysis_pb2 as pb
 from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.uids import is_result_uid, result_uid
-from services.common.wire import split
+from services.common.wire import RETRY_AFTER, split
 from services.forwarder.eligibility import StoredInstance
 
 ReadFile = Callable[[str], Awaitable[bytes]]
 OnStage = Callable[[str], Awaitable[None]]
 
 _RESULT_BYTES = 512 * 1024 * 1024  # of one study, held in memory until the set is complete
+_LONGEST_RETRY_AFTER_SECONDS = 300.0
 # the server failed at this study; every other code says that it could not be reached or has no room
 _MAYBE_THE_STUDY = frozenset({grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT})
 
@@ -104,7 +105,7 @@ class _Sending:
         """The study's messages; nothing follows the header until the service has taken it, or a refusal is lost."""
         try:
             yield pb.AnalyzeRequest(header=self._upload.header)
-            await self.accepted.wait()
+            await self.accepted.wait()  # as long as the call lives, which has a deadline
             for index, instance in enumerate(self._upload.instances):
                 for data, last in split(await self._upload.read_file(instance.instance_id)):
                     yield pb.AnalyzeRequest(chunk=pb.InstanceChunk(instance_index=index, data=data, last=last))
@@ -142,11 +143,21 @@ def _rejection(rejection: pb.Rejection) -> Exception:
     if rejection.code == ServiceBusy.code:
         return ServiceBusy(rejection.message, retry_after_seconds=rejection.retry_after_seconds)
     if rejection.code == ServiceUnavailable.code:
-        return ServiceUnavailable(rejection.message)
+        return ServiceUnavailable(rejection.message, retry_after_seconds=rejection.retry_after_seconds)
     return StreamInvalid(rejection.code)
 
 
-def _failure(error: grpc.aio.AioRpcError) -> ServiceUnavailable | StreamInvalid:
-    """Only what may be the study's doing counts against it."""
-    kind = StreamInvalid if error.code() in _MAYBE_THE_STUDY else ServiceUnavailable
-    return kind(f"Analysis service: {error.code().name}")
+def _failure(error: grpc.aio.AioRpcError) -> ServiceBusy | ServiceUnavailable | StreamInvalid:
+    """Only what may be the study's doing counts against it; a full service may say when to come back."""
+    message = f"Analysis service: {error.code().name}"
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return ServiceBusy(message, retry_after_seconds=_retry_after(error))
+    return StreamInvalid(message) if error.code() in _MAYBE_THE_STUDY else ServiceUnavailable(message)
+
+
+def _retry_after(error: grpc.aio.AioRpcError) -> float:
+    told = dict(error.trailing_metadata() or ()).get(RETRY_AFTER, "0")
+    try:
+        return min(max(float(told), 0.0), _LONGEST_RETRY_AFTER_SECONDS)
+    except ValueError:
+        return 0.0

@@ -39,7 +39,7 @@ def register() -> None:
     logging.getLogger("articula").addHandler(_OrthancLog())
     settings = PluginSettings.from_configuration(json.loads(orthanc.GetConfiguration()))
     forwarder = Forwarder([settings.python, "-m", "services.forwarder"], root=ROOT, environment=settings.environment())
-    orthanc.RegisterOnChangeCallback(partial(on_change, forwarder))
+    orthanc.RegisterOnChangeCallback(partial(on_change, forwarder, settings.hints))
     routes = {
         "/articula/status": partial(service_status, forwarder, settings.ohif),
         "/articula": partial(page, site, "worklist.html"),
@@ -56,13 +56,17 @@ def register() -> None:
     orthanc.ExtendOrthancExplorer(EXPLORER_EXTENSION)
 
 
-def on_change(forwarder: Any, change: Any, _level: Any, resource: str) -> None:
+def on_change(forwarder: Any, hints: bool, change: Any, _level: Any, resource: str) -> None:  # noqa: FBT001 - bound
     """Start, stop and hints; returns within microseconds, but for the stop, which ends the child first."""
     if change == orthanc.ChangeType.ORTHANC_STARTED:
         forwarder.start()
     elif change == orthanc.ChangeType.ORTHANC_STOPPED:
         forwarder.stop()
-    elif change in {orthanc.ChangeType.STABLE_STUDY, orthanc.ChangeType.NEW_STUDY, orthanc.ChangeType.NEW_SERIES}:
+    elif hints and change in {
+        orthanc.ChangeType.STABLE_STUDY,
+        orthanc.ChangeType.NEW_STUDY,
+        orthanc.ChangeType.NEW_SERIES,
+    }:
         forwarder.hint(resource)
 
 

@@ -59,6 +59,7 @@ class Job:
     instances: tuple[Path, ...]
     priority: pb.Priority = pb.PRIORITY_ROUTINE
     deadline: float = math.inf
+    source: str = ""  # who sent it, as the header says
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Pipeline:
         report can be written (no readable file) or a model broke its contract.
         """
         self._triton.deadline = job.deadline
+        self._triton.priority = job.priority
         return _Run(self._triton, job, on_stage).analyze()
 
 

@@ -25,9 +25,10 @@ from services.common.errors import (
 from services.common.pb import analysis_pb2 as pb
 from services.common.pb import analysis_pb2_grpc
 from services.common.telemetry import bind_study
-from services.common.wire import finding_message, split
+from services.common.wire import RETRY_AFTER, finding_message, split
 from services.preprocessing import metrics
 from services.preprocessing.admission import RETRY_AFTER_SECONDS, Admission
+from services.preprocessing.breaker import Breaker
 from services.preprocessing.judgement import PIPELINE
 from services.preprocessing.pipeline import Analysis, Job, describe
 from services.preprocessing.settings import PreprocessingSettings
@@ -50,7 +51,8 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
     def __init__(self, settings: PreprocessingSettings, pool: WorkerPool) -> None:
         self._settings = settings
         self._pool = pool
-        self._admission = Admission(settings)
+        self._breaker = Breaker()
+        self._admission = Admission(settings, self._breaker)
         self._spool = Spool(settings.spool)
 
     async def Describe(  # noqa: N802 - the name of the RPC
@@ -80,7 +82,11 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
             error = trouble if isinstance(trouble, ArticulaError) else ServiceUnavailable("the spool can't be used")
             log.warning("study rejected", code=error.code)
             metrics.STUDIES.labels("rejected", error.code).inc()
-            yield pb.AnalyzeResponse(rejection=_rejection(error))
+            rejection = _rejection(error)
+            yield pb.AnalyzeResponse(rejection=rejection)
+            if isinstance(error, ServiceBusy):  # said twice: in our words, and in those that any gRPC caller knows
+                context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+                context.set_trailing_metadata(((RETRY_AFTER, f"{rejection.retry_after_seconds:g}"),))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(_discard(request_iterator), _DISCARD_SECONDS)
 
@@ -104,7 +110,15 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
                 message = "the stream ended without an end of study"
                 raise StreamInvalid(message)
             files = intake.finish(request.end)
-            job = Job(header.study_instance_uid, header.input_digest, intake.folder, files, header.priority, deadline)
+            job = Job(
+                header.study_instance_uid,
+                header.input_digest,
+                intake.folder,
+                files,
+                priority=header.priority,
+                deadline=deadline,
+                source=header.source,
+            )
             async for response in self._work(job):
                 yield response
 
@@ -121,6 +135,11 @@ class AnalysisServicer(analysis_pb2_grpc.AnalysisServicer):
             while update := await updates.get():
                 yield pb.AnalyzeResponse(progress=update)
             analysis = await running
+            if analysis.refusal_code is None:  # the others may not have asked it anything
+                self._breaker.worked()
+        except ServiceUnavailable:
+            self._breaker.failed()
+            raise
         finally:
             running.cancel()  # the caller went away: stop the work
         for result in analysis.objects:
@@ -185,9 +204,9 @@ def _count(analysis: Analysis) -> None:
 
 def _rejection(error: ArticulaError) -> pb.Rejection:
     retry_after = 0.0
-    if isinstance(error, ServiceBusy):
-        retry_after = error.retry_after_seconds
-    elif isinstance(error, ServiceUnavailable) or (isinstance(error, StudyRefused) and error.code in TRANSIENT):
+    if isinstance(error, ServiceBusy | ServiceUnavailable):
+        retry_after = error.retry_after_seconds or RETRY_AFTER_SECONDS
+    elif isinstance(error, StudyRefused) and error.code in TRANSIENT:
         retry_after = RETRY_AFTER_SECONDS
     message = error.advice if isinstance(error, StudyRefused) else str(error)
     return pb.Rejection(code=error.code, message=message, retry_after_seconds=retry_after)

@@ -18,7 +18,11 @@ class PreprocessingSettings(ServiceSettings):
     workers: int = Field(default=2, ge=1, description="Worker processes; each has one study at a time.")
     max_studies: int = Field(default=8, ge=1, description="Studies admitted at once; more are told to come back.")
     urgent_places: int = Field(default=2, ge=0, description="More places, for STAT studies alone.")
-    max_study_bytes: int = Field(default=2 * 1024**3, description="Largest study, in bytes; also bounds the spool.")
+    workers_per_source: int = Field(
+        default=0, ge=0, description="Workers of one sender while others wait; 0: no bound."
+    )
+    max_spool_bytes: int = Field(default=8 * 1024**3, ge=1, description="Bytes of all admitted studies together.")
+    max_study_bytes: int = Field(default=2 * 1024**3, description="Largest study, in bytes.")
     max_instances: int = Field(default=5000, description="Most instances a study may have.")
     study_seconds: float = Field(default=300.0, description="Wall clock a worker has for one study; then it is killed.")
     study_cpu_seconds: int = Field(default=120, ge=0, description="CPU seconds a worker may spend on one study.")

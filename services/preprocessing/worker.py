@@ -16,7 +16,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -26,9 +28,10 @@ import structlog
 from services.common.errors import ArticulaError, RefusalCode, StudyRefused
 from services.common.metrics import collect_from, counted_in, forget_gauges_of
 from services.common.telemetry import bind_study, configure_logging
+from services.common.turns import Turns
+from services.common.wire import PATIENCE_SECONDS
 from services.preprocessing.pipeline import Analysis, Job, Pipeline
 from services.preprocessing.settings import PreprocessingSettings
-from services.preprocessing.turns import Turns
 
 OnProgress = Callable[[str, int, int], None]
 _SPAWN = multiprocessing.get_context("spawn")  # fork and gRPC don't mix
@@ -93,8 +96,10 @@ class WorkerPool:
 
     def __init__(self, settings: PreprocessingSettings) -> None:
         self._settings = settings
-        self._turns: Turns[Worker] = Turns()
+        self._turns: Turns[Worker] = Turns(quota=settings.workers_per_source)
         self._workers: set[Worker] = set()
+        # a thread for each worker: in asyncio's own pool they would keep other calls waiting on a machine of few cores
+        self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="worker")
         self._open = contextlib.ExitStack()
         self._counts = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="articula-metrics-")))
         self._open.enter_context(collect_from(self._counts))
@@ -103,7 +108,7 @@ class WorkerPool:
 
     async def run(self, job: Job, on_progress: OnProgress) -> Analysis:
         """Run a job once a worker is free for it; cancelling this call kills that worker and so stops the work."""
-        worker = await self._turns.take(job.priority)
+        worker = await self._turns.take(PATIENCE_SECONDS[job.priority], job.source)
         loop = asyncio.get_running_loop()
 
         def forward(stage: str, done: int, total: int) -> None:
@@ -111,11 +116,12 @@ class WorkerPool:
 
         try:
             seconds = min(self._settings.study_seconds, max(job.deadline - time.monotonic(), 0.0))
-            return await asyncio.to_thread(worker.run, job, forward, seconds=seconds)
+            return await loop.run_in_executor(self._threads, partial(worker.run, job, forward, seconds=seconds))
         except asyncio.CancelledError:
             worker.kill()
             raise
         finally:
+            self._turns.leave(job.source)
             self._release(worker)
 
     def close(self) -> None:
@@ -123,18 +129,19 @@ class WorkerPool:
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
+        self._threads.shutdown(wait=False)  # a killed worker ends its thread's wait
         self._open.close()
 
     def _add(self) -> None:
         worker = Worker(self._settings, self._counts)
         self._workers.add(worker)
-        self._turns.give(worker)
+        self._turns.add(worker)
 
     def _release(self, worker: Worker) -> None:
         if worker not in self._workers:
             return  # the pool was closed meanwhile
         if worker.alive:
-            self._turns.give(worker)
+            self._turns.add(worker)
             return
         log.warning("worker replaced")
         self._workers.discard(worker)

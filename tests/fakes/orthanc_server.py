@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import pydicom
+from pydicom.multival import MultiValue
 
 
 @dataclass
@@ -25,6 +26,8 @@ class FakeOrthanc:
     updated: dict[str, str] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # metadata of instances
+    sender: str = ""  # AE title that every instance came from
     clock: str = "20250101T000000"  # Orthanc dates changes to the second
 
     def put(self, data: bytes) -> dict[str, str]:
@@ -39,6 +42,7 @@ class FakeOrthanc:
     def delete(self, instance: str) -> None:
         """Forget one instance; like Orthanc, without a trace in the study."""
         del self.files[instance], self.datasets[instance]
+        self.notes.pop(instance, None)
 
     def of_study(self, study: str) -> list[str]:
         """Ids of a study's instances."""
@@ -85,8 +89,9 @@ def _bulk_content(fake: FakeOrthanc, body: bytes) -> tuple[int, Any]:
     return 200, [
         {
             "ID": key,
-            "MainDicomTags": {"SOPInstanceUID": str(fake.datasets[key].SOPInstanceUID)},
-            "Metadata": {"SopClassUid": str(fake.datasets[key].SOPClassUID)},
+            "MainDicomTags": _indexed(fake.datasets[key]),
+            "Metadata": {"SopClassUid": str(fake.datasets[key].SOPClassUID), "RemoteAET": fake.sender},
+            "ParentSeries": orthanc_id(fake.datasets[key], 3),
             "FileUuid": hashlib.md5(fake.files[key]).hexdigest(),  # noqa: S324
             "FileSize": len(fake.files[key]),
         }
@@ -94,13 +99,42 @@ def _bulk_content(fake: FakeOrthanc, body: bytes) -> tuple[int, Any]:
     ]
 
 
+def _indexed(dataset: pydicom.Dataset) -> dict[str, str]:
+    keywords = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient")
+    return {each: _text(dataset[each].value) for each in keywords if dataset.get(each) is not None}
+
+
+def _text(value: Any) -> str:
+    return "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
+
+
 def _lookup(fake: FakeOrthanc, body: bytes) -> tuple[int, Any]:
-    found = [key for key, each in fake.datasets.items() if str(each.SOPInstanceUID) == body.decode()]
-    return 200, [{"Type": "Instance", "ID": key} for key in found]
+    uid = body.decode()
+    instances = [key for key, each in fake.datasets.items() if str(each.SOPInstanceUID) == uid]
+    studies = {orthanc_id(each, 2) for each in fake.datasets.values() if str(each.StudyInstanceUID) == uid}
+    found = [{"Type": "Instance", "ID": key} for key in instances]
+    return 200, found + [{"Type": "Study", "ID": key} for key in studies]
 
 
 def _instance(fake: FakeOrthanc, _: bytes, key: str) -> tuple[int, Any]:
-    return 200, {"ID": key, "MainDicomTags": {"SOPInstanceUID": str(fake.datasets[key].SOPInstanceUID)}}
+    return 200, {"ID": key, "MainDicomTags": _indexed(fake.datasets[key])}
+
+
+def _of_study(fake: FakeOrthanc, _: bytes, study: str) -> tuple[int, Any]:
+    found = [_instance(fake, b"", key)[1] for key in fake.of_study(study)]
+    return (200, found) if found else (404, {})
+
+
+def _tags(fake: FakeOrthanc, _: bytes, key: str) -> tuple[int, Any]:
+    return (200, _simplified(fake.datasets[key])) if key in fake.datasets else (404, {})
+
+
+def _simplified(dataset: pydicom.Dataset) -> dict[str, Any]:
+    return {
+        each.keyword: [_simplified(item) for item in each.value] if each.VR == "SQ" else _text(each.value)
+        for each in dataset
+        if each.keyword and each.keyword != "PixelData"
+    }
 
 
 def _md5(fake: FakeOrthanc, _: bytes, key: str) -> tuple[int, Any]:
@@ -115,12 +149,25 @@ def _show(fake: FakeOrthanc, body: bytes, study: str) -> tuple[int, Any]:
     return 200, ""
 
 
+def _note(fake: FakeOrthanc, body: bytes, instance: str) -> tuple[int, Any]:
+    if instance not in fake.files:
+        return 404, {}
+    fake.notes[instance] = body.decode()
+    return 200, ""
+
+
 _ROUTES = {
     r"GET /studies\?expand": _studies,
     "POST /tools/bulk-content": _bulk_content,
     "POST /tools/lookup": _lookup,
     "POST /instances": lambda fake, body: (200, fake.put(body)),
     "GET /instances/([^/]*)": _instance,
+    "GET /instances/(.*)/(?:simplified-tags|tags.simplify)": _tags,
+    "GET /studies/(.*)/instances": _of_study,
+    "PUT /instances/(.*)/metadata/ArticulaStatus": _note,
+    "GET /instances/(.*)/metadata/ArticulaStatus": lambda fake, _, instance: (
+        (200, fake.notes[instance]) if instance in fake.notes else (404, {})
+    ),
     "DELETE /instances/(.*)": lambda fake, _, key: (200, fake.delete(key)),
     "GET /instances/(.*)/attachments/dicom/md5": _md5,
     "GET /instances/(.*)/file": lambda fake, _, key: (200, fake.files[key]) if key in fake.files else (404, {}),

@@ -22,6 +22,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     positive: tuple[str, ...] = ("ACL",)
     requests: list[str] = field(default_factory=list)
+    priorities: list[int] = field(default_factory=list)  # of each request, as its parameters say
+    seconds_left: list[float] = field(default_factory=list)  # until each request's deadline
     fibula_at_column: int | None = None  # where the segmentation sees a fibula beside a tibia, in coronal volumes
     broken: str = ""  # model whose outputs are cut short
     delay_seconds: float = 0.0
@@ -40,9 +42,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer.config.parameters["bone_confidence"].string_value = "0.75"
         return answer
 
-    def ModelInfer(self, request, context):  # noqa: N802, ARG002
+    def ModelInfer(self, request, context):  # noqa: N802
         """Compute the contract's outputs by rule."""
         self.requests.append(request.model_name)
+        self.priorities.append(request.parameters["priority"].uint64_param)
+        self.seconds_left.append(context.time_remaining())
         time.sleep(self.delay_seconds)
         contract = next(each for each in MODELS if each.name == request.model_name)
         inputs = {

@@ -13,8 +13,8 @@ from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.wire import open_channel
 from services.forwarder.archive import Archive
 from services.forwarder.dispatch import Dispatcher
-from services.forwarder.inputs import Inputs
 from services.forwarder.ledger import Ledger
+from services.forwarder.parts import assemble
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.sweep import Sweep
 from tests.fakes.analysis_server import FakeAnalysis, fake_analysis
@@ -67,15 +67,15 @@ class Site:
         with fake_orthanc(self.orthanc) as url:
             async with fake_analysis(self.service) as analysis, open_channel(analysis) as channel:
                 values = {"quiet_seconds": 0, "rest_seconds": 5, "study_seconds": 10, **settings}
-                chosen = ForwarderSettings(orthanc_url=url, analysis=analysis, password="p", **values)
-                ledger, stub = Ledger(self.folder / "ledger.sqlite"), AnalysisStub(channel)
+                path = self.folder / "ledger.sqlite"
+                chosen = ForwarderSettings(orthanc_url=url, analysis=analysis, password="p", ledger=path, **values)
+                ledger, stub = Ledger(path), AnalysisStub(channel)
                 async with Archive(chosen) as archive:
-                    dispatcher = Dispatcher(chosen, archive, stub, ledger)
-                    sweep = Sweep(chosen, archive, dispatcher, Inputs(archive, stub, ledger))
+                    parts = assemble(chosen, archive, stub, ledger)
                     try:
-                        yield Bench(self.orthanc, self.service, sweep, dispatcher, ledger)
+                        yield Bench(self.orthanc, self.service, parts.sweep, parts.dispatcher, ledger)
                     finally:
-                        await dispatcher.stop()
+                        await parts.dispatcher.stop()
                         ledger.close()
 
     def run(self, body: Callable[[Bench], Any], **settings: Any) -> Any:

@@ -47,10 +47,12 @@ def test_an_outcome_is_remembered_word_for_word_and_clears_the_attempts(tmp_path
 
 
 def test_content_is_known_for_exactly_the_same_files(tmp_path):
-    """A study keeps the digest of its latest files only."""
+    """A study keeps the digests of two sets of files, all of it and an early start's; older ones go."""
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.remember_content("s", "files", "digest")
     ledger.remember_content("s", "more files", "another")
+    assert ledger.content("s", "files") == "digest"
+    ledger.remember_content("s", "yet more files", "a third")
     assert ledger.content("s", "more files") == "another"
     assert ledger.content("s", "files") is None
     ledger.close()

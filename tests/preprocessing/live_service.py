@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 
+import grpc
 import pydicom
 
 from services.common.pb import analysis_pb2 as pb
 from services.common.pb.analysis_pb2_grpc import AnalysisStub, add_AnalysisServicer_to_server
 from services.common.server import new_server, serving
-from services.common.wire import open_channel, split
+from services.common.wire import RETRY_AFTER, open_channel, split
 from services.preprocessing.servicer import AnalysisServicer
 from services.preprocessing.settings import PreprocessingSettings
 from services.preprocessing.worker import WorkerPool
@@ -63,10 +64,22 @@ async def analyze(stub: AnalysisStub, stream: Sequence[pb.AnalyzeRequest]) -> li
             yield request
 
     responses = []
-    async for response in stub.Analyze(sending(), timeout=SECONDS):
-        responses.append(response)
-        accepted.set()
+    try:
+        async for response in stub.Analyze(sending(), timeout=SECONDS):
+            responses.append(response)
+            accepted.set()
+    except grpc.aio.AioRpcError as error:
+        if not _says_it_is_busy(error, responses):
+            raise
     return responses
+
+
+def _says_it_is_busy(error: grpc.aio.AioRpcError, responses: Sequence[pb.AnalyzeResponse]) -> bool:
+    """Twice: in a rejection, and in the status with the time to wait."""
+    told = dict(error.trailing_metadata()).get(RETRY_AFTER)
+    rejection = responses[-1].rejection
+    status = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and rejection.code == "BUSY"
+    return status and float(told) == rejection.retry_after_seconds > 0
 
 
 def objects_of(responses) -> dict[str, pydicom.Dataset]:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!services/common/pb/analysis.proto\x12\x0b\x61rticula.v1\"#\n\x0f\x44\x65scribeRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\"\xc8\x01\n\x13PipelineDescription\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12I\n\rmodel_digests\x18\x04 \x03(\x0b\x32\x32.articula.v1.PipelineDescription.ModelDigestsEntry\x1a\x33\n\x11ModelDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x0e\x41nalyzeRequest\x12*\n\x06header\x18\x01 \x01(\x0b\x32\x18.articula.v1.StudyHeaderH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.articula.v1.InstanceChunkH\x00\x12&\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x17.articula.v1.EndOfStudyH\x00\x42\t\n\x07message\"\xa7\x01\n\x0bStudyHeader\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x10\n\x08pipeline\x18\x02 \x01(\t\x12\x14\n\x0cinput_digest\x18\x03 \x01(\t\x12\'\n\x08priority\x18\x04 \x01(\x0e\x32\x15.articula.v1.Priority\x12\x16\n\x0einstance_count\x18\x05 \x01(\r\x12\x13\n\x0btotal_bytes\x18\x06 \x01(\x04\"C\n\rInstanceChunk\x12\x16\n\x0einstance_index\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0c\n\x04last\x18\x03 \x01(\x08\"$\n\nEndOfStudy\x12\x16\n\x0einstance_count\x18\x01 \x01(\r\"\xf4\x01\n\x0f\x41nalyzeResponse\x12)\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x15.articula.v1.AcceptedH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.articula.v1.ProgressH\x00\x12*\n\x06result\x18\x03 \x01(\x0b\x32\x18.articula.v1.ResultChunkH\x00\x12\'\n\x07summary\x18\x04 \x01(\x0b\x32\x14.articula.v1.SummaryH\x00\x12+\n\trejection\x18\x05 \x01(\x0b\x32\x16.articula.v1.RejectionH\x00\x42\t\n\x07message\"\x1e\n\x08\x41\x63\x63\x65pted\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"6\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\"\x83\x01\n\x0bResultChunk\x12\x18\n\x10sop_instance_uid\x18\x01 \x01(\t\x12\x10\n\x08modality\x18\x02 \x01(\t\x12\x1a\n\x12series_description\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12\x10\n\x08manifest\x18\x06 \x01(\x08\"\x88\x02\n\x07Summary\x12%\n\x07outcome\x18\x01 \x01(\x0e\x32\x14.articula.v1.Outcome\x12-\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x1b.articula.v1.FindingSummary\x12\x14\n\x0crefusal_code\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x04 \x01(\t\x12\r\n\x05notes\x18\x05 \x03(\t\x12=\n\rstage_seconds\x18\x06 \x03(\x0b\x32&.articula.v1.Summary.StageSecondsEntry\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x97\x01\n\x0e\x46indingSummary\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x10\n\x08positive\x18\x04 \x01(\x08\x12\r\n\x05plane\x18\x05 \x01(\t\x12\x13\n\x0bslice_index\x18\x06 \x01(\r\x12\x18\n\x10sop_instance_uid\x18\x07 \x01(\t\"G\n\tRejection\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1b\n\x13retry_after_seconds\x18\x03 \x01(\x01*d\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_STAT\x10\x01\x12\x14\n\x10PRIORITY_ROUTINE\x10\x02\x12\x15\n\x11PRIORITY_BACKFILL\x10\x03*O\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_FINDINGS\x10\x01\x12\x15\n\x11OUTCOME_NO_RESULT\x10\x02\x32\xa0\x01\n\x08\x41nalysis\x12J\n\x08\x44\x65scribe\x12\x1c.articula.v1.DescribeRequest\x1a .articula.v1.PipelineDescription\x12H\n\x07\x41nalyze\x12\x1b.articula.v1.AnalyzeRequest\x1a\x1c.articula.v1.AnalyzeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!services/common/pb/analysis.proto\x12\x0b\x61rticula.v1\"#\n\x0f\x44\x65scribeRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\"\xc8\x01\n\x13PipelineDescription\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12I\n\rmodel_digests\x18\x04 \x03(\x0b\x32\x32.articula.v1.PipelineDescription.ModelDigestsEntry\x1a\x33\n\x11ModelDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x0e\x41nalyzeRequest\x12*\n\x06header\x18\x01 \x01(\x0b\x32\x18.articula.v1.StudyHeaderH\x00\x12+\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1a.articula.v1.InstanceChunkH\x00\x12&\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x17.articula.v1.EndOfStudyH\x00\x42\t\n\x07message\"\xb7\x01\n\x0bStudyHeader\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x10\n\x08pipeline\x18\x02 \x01(\t\x12\x14\n\x0cinput_digest\x18\x03 \x01(\t\x12\'\n\x08priority\x18\x04 \x01(\x0e\x32\x15.articula.v1.Priority\x12\x16\n\x0einstance_count\x18\x05 \x01(\r\x12\x13\n\x0btotal_bytes\x18\x06 \x01(\x04\x12\x0e\n\x06source\x18\x07 \x01(\t\"C\n\rInstanceChunk\x12\x16\n\x0einstance_index\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0c\n\x04last\x18\x03 \x01(\x08\"$\n\nEndOfStudy\x12\x16\n\x0einstance_count\x18\x01 \x01(\r\"\xf4\x01\n\x0f\x41nalyzeResponse\x12)\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x15.articula.v1.AcceptedH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.articula.v1.ProgressH\x00\x12*\n\x06result\x18\x03 \x01(\x0b\x32\x18.articula.v1.ResultChunkH\x00\x12\'\n\x07summary\x18\x04 \x01(\x0b\x32\x14.articula.v1.SummaryH\x00\x12+\n\trejection\x18\x05 \x01(\x0b\x32\x16.articula.v1.RejectionH\x00\x42\t\n\x07message\"\x1e\n\x08\x41\x63\x63\x65pted\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"6\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\"\x83\x01\n\x0bResultChunk\x12\x18\n\x10sop_instance_uid\x18\x01 \x01(\t\x12\x10\n\x08modality\x18\x02 \x01(\t\x12\x1a\n\x12series_description\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12\x10\n\x08manifest\x18\x06 \x01(\x08\"\x88\x02\n\x07Summary\x12%\n\x07outcome\x18\x01 \x01(\x0e\x32\x14.articula.v1.Outcome\x12-\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x1b.articula.v1.FindingSummary\x12\x14\n\x0crefusal_code\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x04 \x01(\t\x12\r\n\x05notes\x18\x05 \x03(\t\x12=\n\rstage_seconds\x18\x06 \x03(\x0b\x32&.articula.v1.Summary.StageSecondsEntry\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x97\x01\n\x0e\x46indingSummary\x12\r\n\x05label\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x10\n\x08positive\x18\x04 \x01(\x08\x12\r\n\x05plane\x18\x05 \x01(\t\x12\x13\n\x0bslice_index\x18\x06 \x01(\r\x12\x18\n\x10sop_instance_uid\x18\x07 \x01(\t\"G\n\tRejection\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1b\n\x13retry_after_seconds\x18\x03 \x01(\x01*d\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_STAT\x10\x01\x12\x14\n\x10PRIORITY_ROUTINE\x10\x02\x12\x15\n\x11PRIORITY_BACKFILL\x10\x03*O\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_FINDINGS\x10\x01\x12\x15\n\x11OUTCOME_NO_RESULT\x10\x02\x32\xa0\x01\n\x08\x41nalysis\x12J\n\x08\x44\x65scribe\x12\x1c.articula.v1.DescribeRequest\x1a .articula.v1.PipelineDescription\x12H\n\x07\x41nalyze\x12\x1b.articula.v1.AnalyzeRequest\x1a\x1c.articula.v1.AnalyzeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PIPELINEDESCRIPTION_MODELDIGESTSENTRY']._serialized_options = b'8\001'
   _globals['_SUMMARY_STAGESECONDSENTRY']._loaded_options = None
   _globals['_SUMMARY_STAGESECONDSENTRY']._serialized_options = b'8\001'
-  _globals['_PRIORITY']._serialized_start=1689
-  _globals['_PRIORITY']._serialized_end=1789
-  _globals['_OUTCOME']._serialized_start=1791
-  _globals['_OUTCOME']._serialized_end=1870
+  _globals['_PRIORITY']._serialized_start=1705
+  _globals['_PRIORITY']._serialized_end=1805
+  _globals['_OUTCOME']._serialized_start=1807
+  _globals['_OUTCOME']._serialized_end=1886
   _globals['_DESCRIBEREQUEST']._serialized_start=50
   _globals['_DESCRIBEREQUEST']._serialized_end=85
   _globals['_PIPELINEDESCRIPTION']._serialized_start=88
@@ -48,27 +48,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYZEREQUEST']._serialized_start=291
   _globals['_ANALYZEREQUEST']._serialized_end=447
   _globals['_STUDYHEADER']._serialized_start=450
-  _globals['_STUDYHEADER']._serialized_end=617
-  _globals['_INSTANCECHUNK']._serialized_start=619
-  _globals['_INSTANCECHUNK']._serialized_end=686
-  _globals['_ENDOFSTUDY']._serialized_start=688
-  _globals['_ENDOFSTUDY']._serialized_end=724
-  _globals['_ANALYZERESPONSE']._serialized_start=727
-  _globals['_ANALYZERESPONSE']._serialized_end=971
-  _globals['_ACCEPTED']._serialized_start=973
-  _globals['_ACCEPTED']._serialized_end=1003
-  _globals['_PROGRESS']._serialized_start=1005
-  _globals['_PROGRESS']._serialized_end=1059
-  _globals['_RESULTCHUNK']._serialized_start=1062
-  _globals['_RESULTCHUNK']._serialized_end=1193
-  _globals['_SUMMARY']._serialized_start=1196
-  _globals['_SUMMARY']._serialized_end=1460
-  _globals['_SUMMARY_STAGESECONDSENTRY']._serialized_start=1409
-  _globals['_SUMMARY_STAGESECONDSENTRY']._serialized_end=1460
-  _globals['_FINDINGSUMMARY']._serialized_start=1463
-  _globals['_FINDINGSUMMARY']._serialized_end=1614
-  _globals['_REJECTION']._serialized_start=1616
-  _globals['_REJECTION']._serialized_end=1687
-  _globals['_ANALYSIS']._serialized_start=1873
-  _globals['_ANALYSIS']._serialized_end=2033
+  _globals['_STUDYHEADER']._serialized_end=633
+  _globals['_INSTANCECHUNK']._serialized_start=635
+  _globals['_INSTANCECHUNK']._serialized_end=702
+  _globals['_ENDOFSTUDY']._serialized_start=704
+  _globals['_ENDOFSTUDY']._serialized_end=740
+  _globals['_ANALYZERESPONSE']._serialized_start=743
+  _globals['_ANALYZERESPONSE']._serialized_end=987
+  _globals['_ACCEPTED']._serialized_start=989
+  _globals['_ACCEPTED']._serialized_end=1019
+  _globals['_PROGRESS']._serialized_start=1021
+  _globals['_PROGRESS']._serialized_end=1075
+  _globals['_RESULTCHUNK']._serialized_start=1078
+  _globals['_RESULTCHUNK']._serialized_end=1209
+  _globals['_SUMMARY']._serialized_start=1212
+  _globals['_SUMMARY']._serialized_end=1476
+  _globals['_SUMMARY_STAGESECONDSENTRY']._serialized_start=1425
+  _globals['_SUMMARY_STAGESECONDSENTRY']._serialized_end=1476
+  _globals['_FINDINGSUMMARY']._serialized_start=1479
+  _globals['_FINDINGSUMMARY']._serialized_end=1630
+  _globals['_REJECTION']._serialized_start=1632
+  _globals['_REJECTION']._serialized_end=1703
+  _globals['_ANALYSIS']._serialized_start=1889
+  _globals['_ANALYSIS']._serialized_end=2049
 # @@protoc_insertion_point(module_scope)

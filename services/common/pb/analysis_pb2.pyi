@@ -63,20 +63,22 @@ class AnalyzeRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[StudyHeader, _Mapping]] = ..., chunk: _Optional[_Union[InstanceChunk, _Mapping]] = ..., end: _Optional[_Union[EndOfStudy, _Mapping]] = ...) -> None: ...
 
 class StudyHeader(_message.Message):
-    __slots__ = ("study_instance_uid", "pipeline", "input_digest", "priority", "instance_count", "total_bytes")
+    __slots__ = ("study_instance_uid", "pipeline", "input_digest", "priority", "instance_count", "total_bytes", "source")
     STUDY_INSTANCE_UID_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     INPUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     study_instance_uid: str
     pipeline: str
     input_digest: str
     priority: Priority
     instance_count: int
     total_bytes: int
-    def __init__(self, study_instance_uid: _Optional[str] = ..., pipeline: _Optional[str] = ..., input_digest: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., instance_count: _Optional[int] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+    source: str
+    def __init__(self, study_instance_uid: _Optional[str] = ..., pipeline: _Optional[str] = ..., input_digest: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., instance_count: _Optional[int] = ..., total_bytes: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class InstanceChunk(_message.Message):
     __slots__ = ("instance_index", "data", "last")
