@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -155,7 +156,7 @@ def test_a_full_queue_is_counted_as_such(tmp_path):
 
 def test_the_forwarder_shows_its_backlog_until_the_result_is_visible(tmp_path):
     """One study: backlog 1 and an age that grows while the service is away, then 0 and one observation."""
-    orthanc, port_of_analysis = FakeOrthanc(), _free_port()
+    orthanc, port_of_analysis = FakeOrthanc(clock=datetime.now(UTC).strftime("%Y%m%dT%H%M%S")), _free_port()
     settings = {"ledger": tmp_path / "ledger.sqlite", "password": "p", "quiet_seconds": 0.2, "sweep_seconds": 0.3}
     with (
         fake_orthanc(orthanc) as url,

@@ -11,7 +11,7 @@ from services.common.pb import analysis_pb2 as pb
 from services.common.pb import analysis_pb2_grpc
 from services.common.server import new_server, serving
 from services.common.uids import result_uid
-from services.common.wire import split
+from services.common.wire import RETRY_AFTER, split
 
 PIPELINE_DIGEST = "f" * 64
 
@@ -20,8 +20,8 @@ PIPELINE_DIGEST = "f" * 64
 class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
     """``answers`` holds what the next calls do.
 
-    'findings' or 'no_result' with objects; 'no_manifest', 'foreign_manifest', 'crash', 'die', 'slow' for trouble;
-    'busy' or a refusal code for a rejection. ``gate`` can hold the answers back.
+    'findings' or 'no_result' with objects; 'no_manifest', 'foreign_manifest', 'crash', 'die', 'slow', 'exhausted' for
+    trouble; 'busy' or a refusal code for a rejection. ``gate`` can hold the answers back.
     """
 
     answers: list[str] = field(default_factory=list)
@@ -70,6 +70,9 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
             case "crash":
                 message = "a defect of the service"
                 raise RuntimeError(message)
+            case "exhausted":
+                context.set_trailing_metadata(((RETRY_AFTER, "7"),))
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
             case "slow":
                 await asyncio.sleep(60)
             case "busy":
