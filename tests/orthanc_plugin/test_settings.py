@@ -1,11 +1,14 @@
 """The plugin's section of Orthanc's configuration."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from services.forwarder.settings import ForwarderSettings
+from services.forwarder.urgency import read_rules
 from services.orthanc_plugin.settings import PluginSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +33,46 @@ def test_a_missing_or_unknown_key_is_named():
         PluginSettings.from_configuration({"Articula": {"Python": "p"}})
     with pytest.raises(ValueError, match="incomplete"):
         PluginSettings.from_configuration({})
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        ({"PostgreSQL": {"EnableIndex": True}}, "Serializable"),
+        ({"PostgreSQL": {"EnableIndex": True, "TransactionMode": "ReadCommitted"}}, "Serializable"),
+        ({"MySQL": {"EnableIndex": True}}, "MySQL"),
+        ({"Odbc": {"EnableIndex": True}}, "Odbc"),
+    ],
+)
+def test_an_index_in_which_two_forwarders_could_lead_is_refused(index, words):
+    """Measured: with PostgreSQL's default isolation two win, and an event cursor skips studies."""
+    with pytest.raises(ValueError, match=words):
+        PluginSettings.from_configuration({"Articula": SECTION, **index})
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ({}, "false"),
+        ({"PostgreSQL": {"EnableIndex": False}}, "false"),
+        ({"PostgreSQL": {"EnableIndex": True, "TransactionMode": "Serializable"}}, "true"),
+    ],
+)
+def test_a_shared_index_makes_the_forwarder_ask_for_the_lead(index, expected):
+    """With SQLite there is one Orthanc, which holds its file."""
+    settings = PluginSettings.from_configuration({"Articula": SECTION, **index})
+    assert settings.environment()["ARTICULA_SHARED_INDEX"] == expected
+
+
+def test_rules_of_priority_arrive_as_the_forwarder_reads_them():
+    """The section's list is the environment's JSON is the forwarder's rules."""
+    rules = [{"attribute": "RemoteAET", "matches": "ER_.*", "priority": "stat"}]
+    environment = PluginSettings.from_configuration({"Articula": {**SECTION, "Priorities": rules}}).environment()
+    os.environ["ARTICULA_PRIORITIES"] = environment["ARTICULA_PRIORITIES"]
+    try:
+        assert read_rules(ForwarderSettings().priorities)[0].priority == "stat"
+    finally:
+        del os.environ["ARTICULA_PRIORITIES"]
 
 
 def test_what_runs_inside_orthanc_needs_the_standard_library_only():

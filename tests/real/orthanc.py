@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,15 +51,25 @@ def real_orthanc(folder: Path, analysis: str) -> Iterator[RealOrthanc]:
 
 @contextmanager
 def orthanc_process(
-    folder: Path, analysis: str, *, changes: Mapping[str, object] = MappingProxyType({})
+    folder: Path,
+    analysis: str,
+    *,
+    changes: Mapping[str, object] = MappingProxyType({}),
+    whole: Mapping[str, object] = MappingProxyType({}),
+    plugins: Sequence[Path] = (),
 ) -> Iterator[RealOrthanc]:
-    """Orthanc just started; ``changes`` go over the plugin's section."""
+    """Orthanc just started; ``changes`` go over the plugin's section, ``whole`` over the whole configuration.
+
+    Hints are off: whatever is tested here must not need them.
+    """
     passwords = {"demo": "demo-password", "articula": "forwarder-password"}
     http_port, dicom_port = plan._free_port(), plan._free_port()
     configuration = orthanc_configuration(
         folder, http_port=http_port, dicom_port=dicom_port, analysis=analysis, passwords=passwords
     )
-    configuration["Articula"] |= {"QuietSeconds": 1, "SweepSeconds": 0.5, **changes}
+    configuration["Articula"] |= {"QuietSeconds": 1, "SweepSeconds": 0.5, "Hints": False, **changes}
+    configuration |= whole
+    configuration["Plugins"] += map(str, plugins)
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration))
     state = StackState(
