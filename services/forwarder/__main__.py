@@ -6,10 +6,12 @@ import sys
 
 import structlog
 
+from services.common.errors import ServiceUnavailable
 from services.common.metrics import serve_metrics
 from services.common.pb.analysis_pb2_grpc import AnalysisStub
 from services.common.server import until_stopped
 from services.common.telemetry import configure_logging
+from services.common.watchdog import Watchdog
 from services.common.wire import open_channel
 from services.forwarder.api import serve_pages
 from services.forwarder.archive import Archive
@@ -33,12 +35,15 @@ async def forward(settings: ForwarderSettings) -> None:
 
 
 async def _run(settings: ForwarderSettings, parts: Parts) -> None:
-    loops = [until_stopped(), parts.sweep.run()]
+    watchdog = Watchdog()
+    parts.sweep.beat = watchdog.expect("sweep", seconds=settings.silence_seconds + settings.sweep_seconds)
+    loops = [until_stopped(), parts.sweep.run(), watchdog.keep_event_loop()]
     if settings.pages_socket:
         loops.append(serve_pages(parts.desk, settings.pages_socket, hint=parts.sweep.hint))
     if settings.lifeline:
         loops.append(_lifeline(parts.sweep))
     tasks = [asyncio.create_task(each) for each in loops]
+    watchdog.guard()
     structlog.get_logger().info("forwarding", lifeline=settings.lifeline)
     try:
         with backlog_shown(parts.ledger.board.unfinished):
@@ -49,6 +54,8 @@ async def _run(settings: ForwarderSettings, parts: Parts) -> None:
         for task in tasks:
             task.cancel()
         await parts.dispatcher.stop(drain_seconds=settings.drain_seconds)
+        with contextlib.suppress(ServiceUnavailable):
+            await parts.leadership.release()
 
 
 async def _lifeline(sweep: Sweep) -> None:

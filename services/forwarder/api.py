@@ -62,8 +62,12 @@ def application(desk: Desk, *, hint: Callable[[], None]) -> Starlette:
         headers = {"Content-Disposition": 'attachment; filename="articula-feedback.csv"'}
         return PlainTextResponse(to_csv(desk.everything_said()), media_type="text/csv", headers=headers)
 
+    async def pulse(_: Request) -> Response:
+        return Response(status_code=204)
+
     return Starlette(
         routes=[
+            Route("/pulse", pulse),
             Route("/worklist", _guarded(worklist)),
             Route("/studies/{study}", _guarded(view)),
             Route("/studies/{study}/layers/{instance}", _guarded(layer)),

@@ -10,7 +10,7 @@ from services.forwarder.archive import Archive
 from services.forwarder.desk import Desk
 from services.forwarder.dispatch import Dispatcher
 from services.forwarder.inputs import Inputs
-from services.forwarder.lease import Alone, Lease
+from services.forwarder.lease import Alone, Leadership, Lease
 from services.forwarder.ledger import Ledger
 from services.forwarder.look import Look
 from services.forwarder.replay import Replay
@@ -26,6 +26,7 @@ class Parts:
     ledger: Ledger
     dispatcher: Dispatcher
     sweep: Sweep
+    leadership: Leadership
     desk: Desk
 
 
@@ -34,13 +35,19 @@ def assemble(settings: ForwarderSettings, archive: Archive, stub: AnalysisStub, 
     dispatcher = Dispatcher(settings, archive, stub, ledger)
     inputs = Inputs(archive, stub, ledger)
     actual = Actual(archive, ledger, max_attempts=settings.max_attempts)
-    holder = f"{socket.gethostname()}/{os.getpid()}"
+    leadership = _leadership(settings, archive)
     sweep = Sweep(
         settings,
         archive,
         Look(settings, archive, dispatcher, inputs=inputs, actual=actual),
         replay=Replay(archive, ledger, dispatcher, inputs),
-        leadership=Lease(archive, holder=holder, seconds=settings.lease_seconds) if settings.shared_index else Alone(),
+        leadership=leadership,
     )
     feedback = Feedback(settings.ledger.with_name("feedback.sqlite"))
-    return Parts(ledger, dispatcher, sweep, Desk(archive, stub, ledger, feedback=feedback))
+    return Parts(ledger, dispatcher, sweep, leadership, Desk(archive, stub, ledger, feedback=feedback))
+
+
+def _leadership(settings: ForwarderSettings, archive: Archive) -> Leadership:
+    if not settings.shared_index:
+        return Alone()
+    return Lease(archive, holder=f"{socket.gethostname()}/{os.getpid()}", seconds=settings.lease_seconds)

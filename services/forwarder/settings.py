@@ -48,6 +48,9 @@ class ForwarderSettings(ServiceSettings):
         default=False, description="Several Orthancs share one index: one forwarder leads, by a lease in the archive."
     )
     lease_seconds: float = Field(default=20.0, gt=0, description="A leader that is silent for so long is replaced.")
+    silence_seconds: float = Field(
+        default=300.0, gt=0, description="A sweep that gives no sign for so long ends the process, to be started again."
+    )
     drain_seconds: float = Field(default=3.0, ge=0, description="Time that studies in work get at shutdown.")
     max_attempts: int = Field(default=3, ge=1, description="Attempts that may end badly before a study is set aside.")
     metrics_port: int = Field(default=0, description="Port of the Prometheus metrics; 0 serves none.")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 _AT_ONCE = 8
 _SECONDS = 30.0
+_PULSE_SECONDS, _NO_CONTENT = 3.0, 204
 _PASSED_ON = ("content-type", "etag", "cache-control", "content-disposition")
 
 
@@ -28,8 +29,9 @@ class Answer:
 class Desk:
     """One address; a connection a request."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, seconds: float = _SECONDS) -> None:
         self._path = path
+        self._seconds = seconds
         self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def ask(self, method: str, route: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
@@ -37,7 +39,7 @@ class Desk:
         if not self._places.acquire(timeout=1.0):
             return _unavailable("PAGES_BUSY")
         try:
-            connection = _Connection(self._path)
+            connection = _Connection(self._path, self._seconds)
             try:
                 connection.request(method, f"/{route}", body=body, headers=dict(headers))
                 answer = connection.getresponse()
@@ -51,9 +53,14 @@ class Desk:
             self._places.release()
 
 
+def pulse(path: str) -> bool:
+    """Whether the forwarder's event loop answers; one that is frozen or stuck does not."""
+    return Desk(path, seconds=_PULSE_SECONDS).ask("GET", "pulse", headers={}).status == _NO_CONTENT
+
+
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:

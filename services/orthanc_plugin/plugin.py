@@ -31,14 +31,19 @@ def register() -> None:
     sys.path.insert(0, str(ROOT))
     from services.common.status import METADATA_NAME  # noqa: PLC0415 - a failure here must reach the caller's guard
     from services.orthanc_plugin import site  # noqa: PLC0415
-    from services.orthanc_plugin.desk import Desk  # noqa: PLC0415
+    from services.orthanc_plugin.desk import Desk, pulse  # noqa: PLC0415
     from services.orthanc_plugin.pages import EXPLORER_EXTENSION  # noqa: PLC0415
     from services.orthanc_plugin.settings import PluginSettings  # noqa: PLC0415
     from services.orthanc_plugin.supervision import Forwarder  # noqa: PLC0415
 
     logging.getLogger("articula").addHandler(_OrthancLog())
     settings = PluginSettings.from_configuration(json.loads(orthanc.GetConfiguration()))
-    forwarder = Forwarder([settings.python, "-m", "services.forwarder"], root=ROOT, environment=settings.environment())
+    forwarder = Forwarder(
+        [settings.python, "-m", "services.forwarder"],
+        root=ROOT,
+        environment=settings.environment(),
+        pulse=partial(pulse, settings.desk),
+    )
     orthanc.RegisterOnChangeCallback(partial(on_change, forwarder, settings.hints))
     routes = {
         "/articula/status": partial(service_status, forwarder, settings.ohif),

@@ -12,7 +12,7 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 log = logging.getLogger("articula")
@@ -20,14 +20,24 @@ log = logging.getLogger("articula")
 _HINTS_WAITING = 1000
 _STOP_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+_LISTEN_SECONDS = 5.0
+_SILENCE_SECONDS = 60.0  # a child that gives no sign for so long hangs
 _STEADY_SECONDS = 60.0  # a child that ran so long starts anew without a pause
 
 
 class Forwarder:
     """One child process and two threads that keep it company."""
 
-    def __init__(self, command: Sequence[str], *, root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        root: Path,
+        environment: Mapping[str, str],
+        pulse: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._command = list(command)
+        self._pulse = pulse
         self._root = root
         self._environment = {**os.environ, "PYTHONPATH": str(root), **environment}
         self._hints: queue.Queue[str] = queue.Queue(_HINTS_WAITING)
@@ -39,8 +49,8 @@ class Forwarder:
 
     @property
     def alive(self) -> bool:
-        """Whether the child runs."""
-        return self._child is not None and self._child.poll() is None
+        """Whether the child runs and answers."""
+        return self._child is not None and self._child.poll() is None and self._pulse()
 
     def start(self) -> None:
         """Start the child and its company."""
@@ -64,7 +74,8 @@ class Forwarder:
             child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
-            child.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a disk that hangs keeps even a killed process
+                child.wait(_STOP_SECONDS)
 
     def _keep_alive(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -92,11 +103,26 @@ class Forwarder:
                 return f"can't be started ({error})"
         self.starts += 1
         self.error = ""
-        return f"ended with {self._child.wait()}"
+        return self._outcome(self._child)
+
+    def _outcome(self, child: "subprocess.Popen[bytes]") -> str:
+        """Wait for the child's end; one that runs and does not answer for long is ended."""
+        answered = time.monotonic()
+        while True:
+            try:
+                return f"ended with {child.wait(_LISTEN_SECONDS)}"
+            except subprocess.TimeoutExpired:
+                if self._pulse():
+                    answered = time.monotonic()
+                elif time.monotonic() - answered > _SILENCE_SECONDS:
+                    child.kill()
 
     def _pass_on(self) -> None:
         while not self._stopping.is_set():
-            hint = self._hints.get()
+            try:
+                hint = self._hints.get(timeout=_LISTEN_SECONDS)
+            except queue.Empty:
+                continue
             child = self._child
             if child is None or child.stdin is None:
                 continue

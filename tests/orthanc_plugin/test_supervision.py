@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from services.orthanc_plugin import supervision
 from services.orthanc_plugin.supervision import Forwarder
 from tests.real.orthanc import wait_for
 
@@ -89,3 +90,25 @@ def test_a_flood_of_hints_never_blocks(tmp_path):
             forwarder.hint(f"{number:044d}")
         assert time.monotonic() - started < 2
         os.kill(forwarder._child.pid, signal.SIGKILL)  # it would take five seconds to be stopped
+
+
+def test_a_child_that_runs_but_gives_no_sign_is_ended_and_started_again(tmp_path, monkeypatch):
+    """Frozen, it answers no pulse; the plugin says that it is not alive and replaces it."""
+    monkeypatch.setattr(supervision, "_LISTEN_SECONDS", 0.1)
+    monkeypatch.setattr(supervision, "_SILENCE_SECONDS", 0.3)
+    answers = [True]
+    command = [sys.executable, "-c", ECHO, str(tmp_path / "heard")]
+    forwarder = Forwarder(command, root=tmp_path, environment={}, pulse=lambda: answers[0])
+    forwarder.start()
+    try:
+        wait_for(lambda: forwarder.alive, 5)
+        first = forwarder._child.pid
+        os.kill(first, signal.SIGSTOP)
+        answers[0] = False
+        assert not forwarder.alive
+        wait_for(lambda: forwarder.starts == 2, 10)
+        answers[0] = True
+        wait_for(lambda: forwarder.alive, 10)
+        assert forwarder._child.pid != first
+    finally:
+        forwarder.stop()
