@@ -42,8 +42,8 @@ ENDED_BY = {
 }
 # an endless loop, and who notices when it hangs
 WATCHED_BY = {
-    "common/codestream.py _require_all_tile_parts": "each turn consumes bytes; it runs in a worker, which has a deadline",
-    "common/part10.py _open_sequence": "each turn consumes bytes; it runs in a worker, which has a deadline",
+    "common/codestream.py _require_all_tile_parts": "each turn consumes bytes; the worker has a deadline",
+    "common/part10.py _open_sequence": "each turn consumes bytes; the worker has a deadline",
     "common/watchdog.py keep_event_loop": "the watchdog's thread",
     "forwarder/sweep.py run": "the watchdog hears it at each study",
     "orthanc_plugin/supervision.py _outcome": "each wait has a timeout",

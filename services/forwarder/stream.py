@@ -152,7 +152,9 @@ def _failure(error: grpc.aio.AioRpcError) -> ServiceBusy | ServiceUnavailable | 
     message = f"Analysis service: {error.code().name}"
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ServiceBusy(message, retry_after_seconds=_retry_after(error))
-    return StreamInvalid(message) if error.code() in _MAYBE_THE_STUDY else ServiceUnavailable(message)
+    ended_under_us = "execute_batch" in (error.debug_error_string() or "")  # the stream ended while we wrote
+    blamed = error.code() in _MAYBE_THE_STUDY and not ended_under_us
+    return StreamInvalid(message) if blamed else ServiceUnavailable(message)
 
 
 def _retry_after(error: grpc.aio.AioRpcError) -> float:

@@ -67,7 +67,8 @@ async def analyze(stub: AnalysisStub, stream: Sequence[pb.AnalyzeRequest]) -> li
     try:
         async for response in stub.Analyze(sending(), timeout=SECONDS):
             responses.append(response)
-            accepted.set()
+            if response.HasField("accepted"):
+                accepted.set()
     except grpc.aio.AioRpcError as error:
         if not _says_it_is_busy(error, responses):
             raise
