@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from services.common.errors import ADVICE, RefusalCode
 
 ROOT = Path(__file__).parents[1]
@@ -16,9 +18,12 @@ def test_every_refusal_code_stands_in_the_table_once_and_has_advice():
     assert set(ADVICE) == set(RefusalCode)
 
 
-def test_every_test_that_the_intake_table_names_exists():
+@pytest.mark.parametrize("page", ["intake.md", "durability.md"])
+def test_every_test_that_a_table_names_exists(page):
     """A row without its test is a wish."""
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/intake.md").read_text())
+    text = (ROOT / "docs" / page).read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     assert len(named) > 20
+    assert text.count("`tests/") == len(named)
     missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]
     assert missing == []

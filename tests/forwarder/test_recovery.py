@@ -190,7 +190,7 @@ def test_a_new_pipeline_may_be_for_new_studies_alone(site):
     assert len(results(site.orthanc)) == 4  # two sets: one a study
 
 
-def test_an_early_series_that_is_late_again_after_an_upgrade_is_read(site):
+def test_new_images_make_a_study_new_whatever_the_policy(site):
     """New images make a study new, whatever the policy."""
     site.run(receive_and_settle)
     site.service.pipeline_digest = "e" * 64
