@@ -1,114 +1,126 @@
-"""One campaign: senders send, faults strike, everything heals, the oracle judges."""
+"""One round: senders send, faults strike, everything heals, the oracle judges."""
 
-import json
+import contextlib
 import random
-import statistics
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tests.faults.deliveries import Delivery, SentStudy, make_study
 from tests.faults.oracle import Oracle, Verdict
-from tests.faults.sender import SenderLog, make_study, send
+from tests.faults.sender import Pace, Sender
 from tests.faults.site import Site, running_site
-from tests.faults.strikes import KINDS, Kind
+from tests.faults.strikes import Kind, usable_kinds
 
 SENDERS = 3
-SETTLE_SECONDS = 300.0  # after the last fault; DESIGN's own bound for every study
+SETTLE_SECONDS = 300.0  # after the last fault; the bound for every study
+_RECOVERY_SECONDS = 180.0
+_AFTERMATH_SECONDS = 2.0  # a deleted study must stay away
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything; the same seed strikes the same faults in the same order."""
+    """How much of everything; the same seed strikes the same faults in the same order, at the same studies."""
 
     studies: int
     faults: int
     seed: int
-    compare: int = 100
-    pause_seconds: float = 2.0
+    pause_seconds: float = 0.6
     settle_seconds: float = SETTLE_SECONDS
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[Kind, ...] = field(default_factory=usable_kinds)
     sabotage: str = ""
 
 
+@dataclass(frozen=True)
+class Injection:
+    """One fault that struck: when (monotonic), how long until everything worked, which studies were open meanwhile."""
+
+    kind: str
+    started: float
+    seconds: float
+    recovery_seconds: float
+    touched: tuple[int, ...]
+    archive: bool
+
+
 @dataclass
-class Campaign:
+class Round:
     """What was done and what came of it."""
 
     size: Size
-    strikes: list[str] = field(default_factory=list)
-    recovery_seconds: dict[str, list[float]] = field(default_factory=dict)
+    injections: list[Injection] = field(default_factory=list)
     settle_seconds: float = 0.0
+    seconds: float = 0.0
     verdict: Verdict = field(default_factory=Verdict)
 
-    def report(self) -> dict[str, object]:
-        """Plain numbers."""
-        recoveries = sorted(value for values in self.recovery_seconds.values() for value in values)
-        verdict = self.verdict
+    def record(self) -> dict[str, Any]:
+        """Plain data, for a file."""
         return {
-            "studies": self.size.studies,
-            "faults": len(self.strikes),
-            "kinds": dict(Counter(self.strikes)),
-            "lost": len(verdict.lost),
-            "doubled": len(verdict.doubled),
-            "partial": len(verdict.partial),
-            "wrong_patient": len(verdict.wrong_patient),
-            "wrong_outcome": len(verdict.wrong_outcome),
-            "leaked": len(verdict.leaks),
-            "byte_differences": len(verdict.different_bytes),
-            "bytes_compared": verdict.compared,
-            "recovery_p50_s": round(_quantile(recoveries, 0.5), 2),
-            "recovery_p95_s": round(_quantile(recoveries, 0.95), 2),
-            "settle_s": round(self.settle_seconds, 1),
             "seed": self.size.seed,
+            "studies": self.size.studies,
+            "injections": [asdict(each) for each in self.injections],
+            "settle_seconds": round(self.settle_seconds, 1),
+            "seconds": round(self.seconds, 1),
+            **{key: value for key, value in asdict(self.verdict).items() if key != "broken"},
+            "broken": self.verdict.broken,
+            "clean": self.verdict.clean,
         }
 
-    def write(self, path: Path) -> None:
-        """The report as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.report(), indent=1) + "\n")
 
-    def table(self) -> Table:
-        """A row for each kind of fault, and the sums."""
-        table = Table("fault", "injections", "recovery p50 s", "p95 s", title=f"seed {self.size.seed}")
-        for name, count in sorted(Counter(self.strikes).items()):
-            seconds = sorted(self.recovery_seconds.get(name, []))
-            table.add_row(name, str(count), f"{_quantile(seconds, 0.5):.1f}", f"{_quantile(seconds, 0.95):.1f}")
-        return table
+def progress_bars(console: Console) -> Progress:
+    """Bars that say how far a long run is; they vanish at its end."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)
 
 
-def run(size: Size, folder: Path, console: Console) -> Campaign:
-    """Run a campaign in a fresh folder."""
-    campaign = Campaign(size)
-    with running_site(folder, size.seed, size.sabotage) as site, Progress(console=console, transient=True) as progress:
-        log = SenderLog()
-        bar = progress.add_task("faults", total=size.faults)
-        deadline = time.monotonic() + 60 + 30 * size.faults + 5 * size.studies
-        senders = _start_senders(site, log, size, deadline)
-        for kind in drawn(size):
-            time.sleep(random.Random(f"{size.seed}/{len(campaign.strikes)}").uniform(0, size.pause_seconds))
-            _strike(site, kind, campaign)
+def run(size: Size, folder: Path, console: Console) -> Round:
+    """Run one round in a fresh folder."""
+    done, started = Round(size), time.monotonic()
+    studies = [make_study(size.seed, number) for number in range(size.studies)]
+    with running_site(folder, size.seed, sabotage=size.sabotage) as site, progress_bars(console) as progress:
+        oracle, pace = Oracle(site), Pace()
+        watch = Watch(site, oracle, studies)
+        senders = _start_senders(site, size, pace)
+        bar = progress.add_task(f"seed {size.seed}: faults", total=size.faults)
+        for index, kind in enumerate(drawn(size)):
+            pace.allow(-(-size.studies * (index + 1) // size.faults))
+            time.sleep(random.Random(f"{size.seed}/{index}").uniform(0, size.pause_seconds))
+            done.injections.append(watch.strike(kind, random.Random(f"{size.seed}/{index}/{kind.name}")))
             progress.advance(bar)
+        pace.allow(size.studies)
         for sender in senders:
             sender.join()
         site.heal()
-        studies = [make_study(size.seed, number) for number in range(size.studies)]
-        campaign.settle_seconds = _settle(site, studies, size.settle_seconds, progress)
-        campaign.verdict = Oracle(site).judge(studies, compare=size.compare)
-    return campaign
+        done.settle_seconds = _settle(oracle, studies, size.settle_seconds, progress)
+        time.sleep(_AFTERMATH_SECONDS)
+        done.verdict = oracle.judge(studies, wasted=_wasted(studies, done.injections))
+        done.verdict.refusals = _refusals(site.log.refusals, done.injections)
+    done.seconds = time.monotonic() - started
+    return done
 
 
-def _start_senders(site: Site, log: SenderLog, size: Size, deadline: float) -> list[threading.Thread]:
-    numbers = iter(range(size.studies))
-    senders = [
-        threading.Thread(target=send, args=(site, log, size.seed, numbers, deadline), daemon=True)
-        for _ in range(SENDERS)
-    ]
+def _start_senders(site: Site, size: Size, pace: Pace) -> list[threading.Thread]:
+    numbers, taking = iter(range(size.studies)), threading.Lock()
+    deadline = time.monotonic() + 60 + 30 * size.faults + 5 * size.studies
+
+    def taken():
+        while True:
+            with taking:
+                number = next(numbers, None)
+            if number is None:
+                return
+            yield number
+
+    def send() -> None:
+        Sender(site.state, site.log, deadline=deadline).send_all(size.seed, taken(), pace)
+
+    senders = [threading.Thread(target=send, daemon=True) for _ in range(SENDERS)]
     for sender in senders:
         sender.start()
     return senders
@@ -125,29 +137,53 @@ def drawn(size: Size) -> list[Kind]:
     return drawn
 
 
-def _strike(site: Site, kind: Kind, campaign: Campaign) -> None:
-    rng = random.Random(f"{campaign.size.seed}/{len(campaign.strikes)}/{kind.name}")
-    kind.strike(site, rng)
-    campaign.strikes.append(kind.name)
-    seconds = site.wait_until_it_works(180)
-    campaign.recovery_seconds.setdefault(kind.name, []).append(seconds)
+class Watch:
+    """Which studies are open: being sent, or sent and without an end."""
+
+    def __init__(self, site: Site, oracle: Oracle, studies: Sequence[SentStudy]) -> None:
+        self._site, self._oracle, self._studies = site, oracle, studies
+        self._over: set[int] = set()
+
+    def open(self) -> set[int]:
+        """Their numbers; what is over is asked once."""
+        log = self._site.log
+        for number in [number for number in list(log.acknowledged) if number not in self._over]:
+            if self._oracle.finished(self._studies[number]):
+                self._over.add(number)
+        return set(log.started) - self._over
+
+    def strike(self, kind: Kind, rng: random.Random) -> Injection:
+        """One fault, until everything works again."""
+        touched, started = self.open(), time.monotonic()
+        kind.strike(self._site, rng)
+        struck = time.monotonic()
+        recovery = self._site.wait_until_it_works(_RECOVERY_SECONDS)
+        touched |= {number for number, at in list(self._site.log.started.items()) if at > started}
+        return Injection(kind.name, started, struck - started, recovery, tuple(sorted(touched)), kind.archive)
 
 
-def _settle(site: Site, studies, bound: float, progress: Progress) -> float:
+def _settle(oracle: Oracle, studies: Sequence[SentStudy], bound: float, progress: Progress) -> float:
     """Wait until every study has ended, or the bound is over; seconds it took."""
-    oracle, started = Oracle(site), time.monotonic()
+    started = time.monotonic()
     bar = progress.add_task("studies", total=len(studies))
     waiting = list(studies)
     while waiting and time.monotonic() - started < bound:
-        waiting = oracle.unfinished(waiting)
+        with contextlib.suppress(OSError):
+            waiting = oracle.unfinished(waiting)
         progress.update(bar, completed=len(studies) - len(waiting))
         time.sleep(0.5)
     return time.monotonic() - started
 
 
-def _quantile(values: list[float], share: float) -> float:
-    if not values:
-        return 0.0
-    return (
-        values[0] if len(values) == 1 else statistics.quantiles(values, n=100, method="inclusive")[int(share * 100) - 1]
-    )
+def _wasted(studies: Sequence[SentStudy], injections: Sequence[Injection]) -> int:
+    """How many results may be in vain: a study whose last part is late has one, and a fault may split a few more."""
+    late = sum(each.delivery is Delivery.LATE for each in studies)
+    split = sum(len(each.touched) for each in injections if each.archive)
+    return late + split + len(studies) // 20
+
+
+def _refusals(times: Sequence[float], injections: Sequence[Injection]) -> int:
+    """Refusals at moments when no fault struck the archive itself; a sender notices some seconds late."""
+    archive = [each for each in injections if each.archive]
+    struck = [(each.started, each.started + each.seconds + each.recovery_seconds + 11) for each in archive]
+    return sum(not any(begin <= at <= end for begin, end in struck) for at in times)

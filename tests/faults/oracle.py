@@ -1,52 +1,55 @@
 """What happened, from two sources only: Orthanc, and what the senders were told.
 
-It shares no code with the forwarder. An answer it has no right to expect is asked of the analysis service directly,
-after all faults are healed: the same files must give the same bytes.
+It shares no code with the forwarder. Whether the bytes are right is asked of the analysis service directly, after all
+faults are undone: the files that were sent must give the objects that are stored.
 """
 
 import contextlib
 import hashlib
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-import grpc
 import httpx
 import pydicom
 
 from services.common.pb import analysis_pb2 as pb
-from services.common.pb.analysis_pb2_grpc import AnalysisStub
-from tests.faults.sender import CANARY, Delivery, SentStudy
+from tests.faults.deliveries import ID_CANARY, NAME_CANARY, UID_CANARY, Delivery, SentStudy
+from tests.faults.invariants import FINAL, Found, superseded, violations
 from tests.faults.site import Site
 
-KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.88.59"
-FINAL = {"done", "no_result", "failed"}
-# a poisoned file leaves a gap in its series; whether another series is left depends on the study
-_OUTCOMES = {Delivery.BROKEN: {"no_result"}, Delivery.POISONED: {"done", "no_result"}, Delivery.DEADLY: {"failed"}}
 _CHUNK = 1024 * 1024
+_CANARIES = tuple(each.encode() for each in (NAME_CANARY, ID_CANARY, UID_CANARY))
+_LISTS = ("lost", "doubled", "partial", "wrong_patient", "wrong_outcome", "unbounded", "orphaned", "byte_differences")
 
 
 @dataclass
 class Verdict:
-    """What is wrong; a list of study numbers for each invariant that does not hold."""
+    """What is wrong: numbers of studies by the name of the invariant, places of leaks, and how much was in vain."""
 
-    lost: list[int] = field(default_factory=list)
-    doubled: list[int] = field(default_factory=list)
-    partial: list[int] = field(default_factory=list)
-    wrong_patient: list[int] = field(default_factory=list)
-    different_bytes: list[int] = field(default_factory=list)
-    wrong_outcome: list[int] = field(default_factory=list)
+    broken: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in _LISTS})
     leaks: list[str] = field(default_factory=list)
+    refusals: int = 0  # the archive refused an instance while nothing was wrong with the archive
+    superseded: int = 0
+    wasteful: bool = False
     compared: int = 0
 
     @property
     def clean(self) -> bool:
         """Whether every invariant holds."""
-        lists = (self.lost, self.doubled, self.partial, self.wrong_patient, self.different_bytes, self.wrong_outcome)
-        return not any(lists) and not self.leaks
+        return not (any(self.broken.values()) or self.leaks or self.refusals or self.wasteful)
+
+    @property
+    def named(self) -> str:
+        """What is wrong, in a line."""
+        parts = [f"{name} {numbers}" for name, numbers in self.broken.items() if numbers]
+        parts += [f"leaks {self.leaks}"] if self.leaks else []
+        parts += [f"archive refused {self.refusals}"] if self.refusals else []
+        parts += [f"{self.superseded} results in vain"] if self.wasteful else []
+        return ", ".join(parts) or "nothing"
 
 
 class Oracle:
@@ -56,121 +59,88 @@ class Oracle:
         auth = (site.state.user, site.state.password)
         self._site = site
         self._http = httpx.Client(base_url=site.state.orthanc_url, auth=auth, timeout=30, trust_env=False)
+        self._pipeline = site.pipeline_digest()
 
     def unfinished(self, studies: Sequence[SentStudy]) -> list[SentStudy]:
-        """Studies without a final state for what they hold now."""
-        return [each for each in studies if not self._finished(each)]
+        """Studies without a final state for what was sent."""
+        return [each for each in studies if not self.finished(each)]
 
-    def judge(self, studies: Sequence[SentStudy], *, compare: int) -> Verdict:
-        """Check all invariants; the bytes of the first ``compare`` studies against a run without faults."""
+    def finished(self, study: SentStudy) -> bool:
+        """Whether a study shows a final state for all that was sent, or is gone as its sender wanted."""
+        status = self._status(study)
+        if study.delivery is Delivery.DELETED:
+            return status is None
+        ended = status is not None and status.get("state") in FINAL
+        return ended and status.get("input_digest") == study.input_digest(self._pipeline)
+
+    def judge(self, studies: Sequence[SentStudy], *, wasted: int) -> Verdict:
+        """Check all invariants; so many results may be of studies that were not whole yet."""
         verdict = Verdict()
-        for index, study in enumerate(studies):
-            self._judge(study, verdict, compare=index < compare)
-        verdict.leaks = self._leaks()
+        with ThreadPoolExecutor(2) as threads:
+            for study, broken, vain in threads.map(self._judge, studies):
+                for name in broken:
+                    verdict.broken[name].append(study.number)
+                verdict.superseded += vain
+                verdict.compared += study.delivery not in {Delivery.DELETED, Delivery.DEADLY}
+        verdict.wasteful = verdict.superseded > wasted
+        verdict.leaks = [*self._named_outside(), *self._left_in_spool(), *self._orphans()]
         return verdict
 
-    def _judge(self, study: SentStudy, verdict: Verdict, *, compare: bool) -> None:
-        if not self._finished(study):
-            verdict.lost.append(study.number)
-            return
-        if self._status(study)["state"] not in _OUTCOMES.get(study.delivery, {"done"}):
-            verdict.wrong_outcome.append(study.number)
-        results = self._results(study)
-        if not results and study.delivery is Delivery.DEADLY:
-            return
-        manifests = [each for each in results.values() if each.SOPClassUID == KEY_OBJECT]
-        current = [each for each in manifests if self._is_current(each, study)]
-        expected = 2 if study.delivery is Delivery.LATE else 1  # what came late superseded what was there
-        if len(current) > 1 or len(manifests) > expected:
-            verdict.doubled.append(study.number)
-        listed = {uid for each in manifests for uid in _listed(each)} | {each.SOPInstanceUID for each in manifests}
-        if set(results) != listed or not current:
-            verdict.partial.append(study.number)
-        if any((each.StudyInstanceUID, each.PatientID) != _identity(study) for each in results.values()):
-            verdict.wrong_patient.append(study.number)
-        if compare and current:
-            verdict.compared += 1
-            fresh = self._analyze(study, str(self._status(study)["input_digest"]))
-            stored = {uid: self._file_digest(study, uid) for uid in fresh}
-            if stored != fresh:
-                verdict.different_bytes.append(study.number)
+    def _judge(self, study: SentStudy) -> tuple[SentStudy, list[str], int]:
+        found, stored = self._found(study)
+        broken = violations(study, found, self._pipeline)
+        if found and found.state in {"done", "no_result"} and study.delivery is not Delivery.DELETED:
+            fresh = self._analyze(study)
+            if {uid: stored.get(uid) for uid in fresh} != fresh:
+                broken.append("byte_differences")
+        return study, broken, superseded(study, found, self._pipeline)
 
-    def _finished(self, study: SentStudy) -> bool:
+    def _found(self, study: SentStudy) -> tuple[Found | None, dict[str, str]]:
+        """The study as the archive holds it, and sha256 of each result object by UID."""
         status = self._status(study)
-        if status.get("state") not in FINAL:
-            return False
-        holding = {str(each["MainDicomTags"]["SOPInstanceUID"]) for each in self._instances(study)}
-        return status["state"] == "failed" or any(
-            self._is_current(each, study) for uid, each in self._results(study).items() if uid in holding
-        )
-
-    def _is_current(self, manifest: pydicom.Dataset, study: SentStudy) -> bool:
-        """Whether a manifest is about the digest that the study shows."""
-        if manifest.SOPClassUID != KEY_OBJECT:
-            return False
-        text = " ".join(str(each.get("TextValue", "")) for each in manifest.ContentSequence)
-        return bool(self._status(study).get("input_digest")) and str(self._status(study)["input_digest"]) in text
-
-    def _status(self, study: SentStudy) -> dict[str, object]:
-        found = self._find(study)
-        answer = self._http.get(f"/studies/{found}/metadata/ArticulaStatus") if found else None
-        return json.loads(answer.text) if answer is not None and answer.is_success else {}
-
-    def _find(self, study: SentStudy) -> str | None:
-        found = self._http.post("/tools/lookup", content=study.study_instance_uid).json()
-        return next((str(each["ID"]) for each in found if each["Type"] == "Study"), None)
-
-    def _instances(self, study: SentStudy) -> list[dict]:
-        return self._http.get(f"/studies/{self._find(study)}/instances").json()
-
-    def _results(self, study: SentStudy) -> dict[str, pydicom.Dataset]:
-        """Everything in the study that the senders did not send."""
-        found = {}
-        for each in self._instances(study):
+        if status is None:
+            return None, {}
+        sources, results, stored = [], [], {}
+        for each in self._http.get(f"/studies/{study.orthanc_id}/instances").json():
             uid = str(each["MainDicomTags"]["SOPInstanceUID"])
-            if not uid.startswith(f"{study.study_instance_uid}."):
-                data = self._http.get(f"/instances/{each['ID']}/file").content
-                found[uid] = pydicom.dcmread(BytesIO(data))
-        return found
+            if uid.startswith(f"{study.study_instance_uid}."):
+                sources.append(uid)
+                continue
+            data = self._http.get(f"/instances/{each['ID']}/file").content
+            results.append(pydicom.dcmread(BytesIO(data), stop_before_pixels=True))
+            stored[uid] = hashlib.sha256(data).hexdigest()
+        state, digest = str(status.get("state", "")), str(status.get("input_digest", ""))
+        return Found(state, digest, int(status.get("attempts", 0)), tuple(sources), tuple(results)), stored
 
-    def _file_digest(self, study: SentStudy, uid: str) -> str:
-        for each in self._instances(study):
-            if each["MainDicomTags"]["SOPInstanceUID"] == uid:
-                return hashlib.sha256(self._http.get(f"/instances/{each['ID']}/file").content).hexdigest()
-        return "missing"
+    def _status(self, study: SentStudy) -> Mapping[str, object] | None:
+        """What the study shows, empty where it shows nothing, None where there is no such study."""
+        answer = self._http.get(f"/studies/{study.orthanc_id}/metadata/ArticulaStatus")
+        if answer.is_success:
+            return json.loads(answer.text)
+        return {} if self._http.get(f"/studies/{study.orthanc_id}").is_success else None
 
-    def _analyze(self, study: SentStudy, digest: str) -> dict[str, str]:
+    def _analyze(self, study: SentStudy) -> dict[str, str]:
         """sha256 of each result object of a run without faults, by UID."""
-        files = [self._http.get(f"/instances/{each['ID']}/file").content for each in self._sources(study)]
-        with grpc.insecure_channel(self._site.state.analysis) as channel:
-            stub = AnalysisStub(channel)
-            data: dict[str, bytes] = {}
-            for response in stub.Analyze(_requests(study, digest, files), timeout=60):
+        data: dict[str, bytes] = {}
+        with self._site.analysis() as stub:
+            for response in stub.Analyze(_requests(study, study.input_digest(self._pipeline)), timeout=60):
                 if response.HasField("result"):
                     uid = response.result.sop_instance_uid
                     data[uid] = data.get(uid, b"") + response.result.data
         return {uid: hashlib.sha256(each).hexdigest() for uid, each in data.items()}
 
-    def _sources(self, study: SentStudy) -> list[dict]:
-        """In the forwarder's order, because a result may name its first source."""
-        sources = [
-            each
-            for each in self._instances(study)
-            if str(each["MainDicomTags"]["SOPInstanceUID"]).startswith(f"{study.study_instance_uid}.")
-        ]
-        return sorted(sources, key=lambda each: str(each["MainDicomTags"]["SOPInstanceUID"]))
+    def _named_outside(self) -> list[str]:
+        """Files outside the archive that name a patient or a study."""
+        folder, archive = self._site.folder, self._site.folder / "archive"
+        files = [path for path in folder.rglob("*") if path.is_file() and archive not in path.parents]
+        return [str(path.relative_to(folder)) for path in files if _holds(path, _CANARIES)]
 
-    def _leaks(self) -> list[str]:
-        """Files outside the archive that hold a patient's name, and what is left in the spool."""
-        places = [*(self._site.folder / "logs").rglob("*"), *self._site.ledger.parent.glob("ledger*")]
-        named = [str(path.name) for path in places if path.is_file() and _holds(path, CANARY.encode())]
-        time.sleep(1)
-        left = [f"spool/{path.name}" for path in (self._site.folder / "spool").iterdir()]
-        return named + left + self._orphans()
+    def _left_in_spool(self) -> list[str]:
+        return [f"spool/{path.name}" for path in (self._site.folder / "spool" / "studies").iterdir()]
 
     def _orphans(self) -> list[str]:
         """Forwarders of this site beyond the one that its Orthanc started."""
-        ledger, found = str(self._site.ledger).encode(), 0
+        ledger, found = str(self._site.layout.ledger).encode(), 0
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 belongs = ledger in (place / "environ").read_bytes()
@@ -178,32 +148,23 @@ class Oracle:
         return [f"{found} forwarders"] if found != 1 else []
 
 
-def _identity(study: SentStudy) -> tuple[str, str]:
-    return study.study_instance_uid, study.patient_id
+def _holds(path: Path, words: Sequence[bytes]) -> bool:
+    data = path.read_bytes()
+    return any(word in data for word in words)
 
 
-def _listed(manifest: pydicom.Dataset) -> set[str]:
-    """UIDs of the objects a manifest commits."""
-    return {
-        str(each.ReferencedSOPInstanceUID)
-        for study in manifest.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for each in series.ReferencedSOPSequence
-    }
-
-
-def _holds(path: Path, word: bytes) -> bool:
-    return word in path.read_bytes()
-
-
-def _requests(study: SentStudy, digest: str, files: Sequence[bytes]):
-    header = pb.StudyHeader(
-        study_instance_uid=study.study_instance_uid,
-        input_digest=digest,
-        instance_count=len(files),
-        total_bytes=sum(map(len, files)),
+def _requests(study: SentStudy, digest: str) -> Iterator[pb.AnalyzeRequest]:
+    """The stream of one study, its files in the order of their UIDs, because a result may name its first source."""
+    pairs = sorted(zip((str(each.SOPInstanceUID) for each in study.instances), study.files, strict=True))
+    files = [data for _, data in pairs]
+    yield pb.AnalyzeRequest(
+        header=pb.StudyHeader(
+            study_instance_uid=study.study_instance_uid,
+            input_digest=digest,
+            instance_count=len(files),
+            total_bytes=sum(map(len, files)),
+        )
     )
-    yield pb.AnalyzeRequest(header=header)
     for index, data in enumerate(files):
         for start in range(0, len(data), _CHUNK):
             last = start + _CHUNK >= len(data)

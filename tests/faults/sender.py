@@ -1,129 +1,111 @@
-"""The scanners: small studies of several kinds, sent until the archive has acknowledged every instance."""
+"""The scanners: they send until the archive has acknowledged every instance, and remember what they were told."""
 
 import random
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import httpx
-import numpy as np
-import pydicom
 
-from services.common.volume import Plane
-from tests.faults.sabotaged import DEADLY_MARK
-from tests.faults.site import Site
-from tests.studies import COLUMNS, ROWS, part10, series
+from tests.faults.deliveries import SLICES, Delivery, SentStudy, make_study
+from tools.stack.state import StackState
 
-CANARY = "Canary^Fault"
-SLICES = 4
-
-
-class Delivery(StrEnum):
-    """How a study arrives."""
-
-    WHOLE = "whole"
-    SHUFFLED = "shuffled"
-    DOUBLED = "doubled"
-    LATE = "late"  # its last series comes after a pause
-    BROKEN = "broken"  # no series can be read
-    POISONED = "poisoned"  # one file is no image
-    DEADLY = "deadly"  # one file kills whoever reads it
-
-
-_WEIGHTS = {Delivery.WHOLE: 8, Delivery.SHUFFLED: 3, Delivery.DOUBLED: 3, Delivery.LATE: 2}
-_WEIGHTS |= {Delivery.BROKEN: 1, Delivery.POISONED: 1, Delivery.DEADLY: 1}
-
-
-@dataclass(frozen=True)
-class SentStudy:
-    """One study as the sender knows it."""
-
-    number: int
-    delivery: Delivery
-    study_instance_uid: str
-    patient_id: str
-    files: tuple[bytes, ...]
+_AGAIN_SECONDS = 0.1
 
 
 @dataclass
 class SenderLog:
-    """Studies of which every instance was acknowledged, and when."""
+    """What the senders were told, on the monotonic clock."""
 
-    acknowledged: dict[str, SentStudy] = field(default_factory=dict)
-    at: dict[str, float] = field(default_factory=dict)
-
-
-def make_study(seed: int, number: int) -> SentStudy:
-    """A study of a seed: the same bytes every time."""
-    rng = random.Random(f"{seed}/{number}")
-    delivery = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-    uid = f"1.2.826.0.1.3680043.8.498.{seed}.{number}"
-    planes = list(Plane)[: rng.choice((1, 2, 3, 3))]
-    if delivery is Delivery.LATE:
-        planes = list(Plane)[:2]
-    instances = [each for index, plane in enumerate(planes) for each in _series(plane, index, uid, rng)]
-    if delivery is Delivery.BROKEN:
-        for each in instances:
-            del each.ImagePositionPatient
-    if delivery is Delivery.DEADLY:
-        instances[0].ImageComments = DEADLY_MARK.decode()
-    files = [part10(each) for each in instances]
-    if delivery is Delivery.POISONED:
-        files[rng.randrange(len(files))] = part10(_poison(instances[0], uid))
-    if delivery is Delivery.SHUFFLED:
-        rng.shuffle(files)
-    return SentStudy(number, delivery, uid, f"FAULT-{number}", tuple(files))
+    started: dict[int, float] = field(default_factory=dict)
+    acknowledged: dict[int, float] = field(default_factory=dict)  # every instance, at this time
+    refusals: list[float] = field(default_factory=list)  # the archive did not take an instance, or not in time
+    seconds: list[float] = field(default_factory=list)  # of every instance that was taken
 
 
-def _series(plane: Plane, index: int, uid: str, rng: random.Random) -> list[pydicom.Dataset]:
-    instances = series(plane, slices=SLICES, number=index + 1, PatientName=CANARY, PatientID=f"FAULT-{uid[-9:]}")
-    noise = np.random.default_rng(rng.randrange(2**31))
-    for slice_index, each in enumerate(instances):
-        each.StudyInstanceUID, each.SeriesInstanceUID = uid, f"{uid}.{index + 1}"
-        each.SOPInstanceUID = f"{uid}.{index + 1}.{slice_index + 1}"
-        each.PatientID = f"FAULT-{uid.rpartition('.')[2]}"
-        pixels = noise.integers(0, 200, (ROWS, COLUMNS))
-        pixels[20:44, 24:48] += 700
-        each.PixelData = pixels.astype(np.uint16).tobytes()
-    return instances
+class Pace:
+    """How many studies may be sent so far: the load lasts as long as the faults do."""
+
+    def __init__(self, allowed: int = 0) -> None:
+        self._allowed = allowed
+        self._changed = threading.Condition()
+
+    def allow(self, count: int) -> None:
+        """Studies with lower numbers may go."""
+        with self._changed:
+            self._allowed = max(self._allowed, count)
+            self._changed.notify_all()
+
+    def wait_for(self, number: int, seconds: float) -> None:
+        """Until this study may go, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: number < self._allowed, max(seconds, 0.0))
 
 
-def _poison(instance: pydicom.Dataset, uid: str) -> pydicom.Dataset:
-    """A file that says it is compressed and is not."""
-    instance.SOPInstanceUID = f"{uid}.9.9"
-    instance.PixelData = b"\xff\xd8" + b"\0" * 200
-    return instance
+class Sender:
+    """One scanner with its connection to the archive; ``on_instance`` is called around each instance."""
 
+    def __init__(
+        self, state: StackState, log: SenderLog, *, deadline: float, pause_seconds: float | None = None
+    ) -> None:
+        auth = (state.user, state.password)
+        self._http = httpx.Client(base_url=state.orthanc_url, auth=auth, timeout=10, trust_env=False)
+        self._log = log
+        self._deadline = deadline
+        self._pause_seconds = pause_seconds  # before the second half of a delivery; a seeded one unless given
+        self.on_instance: Callable[[str], None] = lambda _moment: None
 
-def send(site: Site, log: SenderLog, seed: int, numbers: Iterator[int], deadline: float) -> None:
-    """Send studies one after the other, each until all of it is acknowledged; ends with the numbers."""
-    auth = (site.state.user, site.state.password)
-    with httpx.Client(base_url=site.state.orthanc_url, auth=auth, timeout=10, trust_env=False) as http:
-        for number in numbers:
-            study = make_study(seed, number)
-            last = len(study.files) - SLICES if study.delivery is Delivery.LATE else len(study.files)
-            for data in study.files[:last]:
-                _deliver(http, data, deadline)
-            if study.delivery is Delivery.LATE:
-                time.sleep(random.Random(number).uniform(0.5, 6.0))
-                for data in study.files[last:]:
-                    _deliver(http, data, deadline)
-            if study.delivery is Delivery.DOUBLED:
-                for data in study.files:
-                    _deliver(http, data, deadline)
-            log.acknowledged[study.study_instance_uid] = study
-            log.at[study.study_instance_uid] = time.monotonic()
+    def send_all(self, seed: int, numbers: Iterator[int], pace: Pace) -> None:
+        """Send studies one after the other; ends with the numbers."""
+        with self._http:
+            for number in numbers:
+                pace.wait_for(number, self._deadline - time.monotonic())
+                self.send(make_study(seed, number))
 
+    def send(self, study: SentStudy) -> None:
+        """Send one study as its delivery wants it."""
+        self._log.started[study.number] = time.monotonic()
+        late = study.delivery is Delivery.LATE
+        last = len(study.files) - SLICES if late else len(study.files)
+        self._deliver_all(study.files[:last])
+        if late:
+            self._pause(study)
+            self._deliver_all(study.files[last:])
+        if study.delivery is Delivery.RESENT:
+            self._pause(study)
+        if study.delivery in {Delivery.DOUBLED, Delivery.RESENT}:
+            self._deliver_all(study.files)
+        if study.delivery is Delivery.DELETED:
+            self._pause(study)
+            self._until_done(lambda: self._http.delete(f"/studies/{study.orthanc_id}").status_code in {200, 404})
+        self._log.acknowledged[study.number] = time.monotonic()
 
-def _deliver(http: httpx.Client, data: bytes, deadline: float) -> None:
-    """One instance, again and again until it is acknowledged."""
-    while time.monotonic() < deadline:
-        try:
-            if http.post("/instances", content=data).json().get("Status") in {"Success", "AlreadyStored"}:
-                return
-        except (httpx.HTTPError, ValueError, AttributeError):
-            pass
-        time.sleep(0.1)
-    message = "the archive took no instance until the deadline"
-    raise TimeoutError(message)
+    def _pause(self, study: SentStudy) -> None:
+        seeded = random.Random(study.number).uniform(0.5, 4.0)
+        time.sleep(seeded if self._pause_seconds is None else self._pause_seconds)
+
+    def _deliver_all(self, files: tuple[bytes, ...]) -> None:
+        for data in files:
+            self.on_instance("before")
+            self._until_done(lambda data=data: self._took(data))
+            self.on_instance("after")
+
+    def _took(self, data: bytes) -> bool:
+        started = time.monotonic()
+        answer = self._http.post("/instances", content=data).json()
+        self._log.seconds.append(time.monotonic() - started)
+        return answer.get("Status") in {"Success", "AlreadyStored"}
+
+    def _until_done(self, step: Callable[[], bool]) -> None:
+        """One step, again and again until the archive says it is done."""
+        while time.monotonic() < self._deadline:
+            try:
+                if step():
+                    return
+            except (httpx.HTTPError, ValueError, AttributeError):
+                pass
+            self._log.refusals.append(time.monotonic())
+            time.sleep(_AGAIN_SECONDS)
+        message = "the archive took no instance until the deadline"
+        raise TimeoutError(message)

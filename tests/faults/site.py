@@ -1,89 +1,56 @@
-"""The real system with a fault proxy on each hop, every process of which may be killed, frozen or stopped at any time.
-
-A minder starts again what has ended, within a fraction of a second, as systemd or Kubernetes would.
-"""
+"""The real system with a fault proxy on each hop, each process of which may be killed or frozen at any time."""
 
 import contextlib
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import psutil
 
+from services.common.errors import ArticulaError
+from services.common.pb import analysis_pb2 as pb
+from services.common.pb.analysis_pb2_grpc import AnalysisStub
+from services.common.tensors import KNEE_CLASSIFICATION, KNEE_SEGMENTATION
+from services.common.tls import client_credentials
+from services.common.triton import TritonClient
+from tests.faults.layout import HOPS, PASSWORDS, Layout, free_ports
+from tests.faults.minded import Minded
 from tests.faults.proxy import Proxy, ProxyLoop, Trouble
-from tests.faults.sabotaged import VARIABLE
-from tests.faults.tiny_models import build_repository
-from tools.stack import plan, probes
-from tools.stack.orthanc_config import ROOT, orthanc_configuration
+from tests.faults.sender import SenderLog
+from tools.stack import probes
 from tools.stack.state import StackState
-from tools.stack.triton_server import triton_command
 
-PASSWORDS = {"demo": "demo-password", "articula": "forwarder-password"}
-HOPS = ("analysis", "triton", "archive")
-
-
-@dataclass
-class Minded:
-    """One process that is started again whenever it ends."""
-
-    name: str
-    command: list[str]
-    environment: Mapping[str, str]
-    log: Path
-    prepare: Callable[[], None] = lambda: None
-    process: subprocess.Popen[bytes] | None = None
-    starts: int = 0
-
-    def start(self) -> None:
-        """Start it, in a group of its own."""
-        self.prepare()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=dict(self.environment), stdout=log, stderr=log, start_new_session=True
-            )
-        self.starts += 1
-
-    @property
-    def broken(self) -> bool:
-        """Whether it ended, or, as Triton does, lives on with a dead backend process."""
-        ended = self.process is not None and self.process.poll() is not None
-        return ended or (
-            self.process is not None and self.name == "triton" and probes._has_dead_child(self.process.pid)
-        )
-
-    def kill_group(self) -> None:
-        """End it and everything it started."""
-        if self.process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+_MIND_SECONDS, _PROBE_SECONDS = 0.1, 10.0
 
 
 @dataclass
 class Site:
     """A running system under test."""
 
-    folder: Path
+    layout: Layout
     rng: random.Random
     state: StackState
     minded: dict[str, Minded]
     proxies: dict[str, Proxy]
     loop: ProxyLoop
-    ledger: Path
+    log: SenderLog = field(default_factory=SenderLog)
     _stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def folder(self) -> Path:
+        """Everything the site writes is in here."""
+        return self.layout.folder
 
     def mind(self) -> None:
         """Start again what has ended or lost a part, until the site stops."""
-        while not self._stopping.wait(0.2):
+        while not self._stopping.wait(_MIND_SECONDS):
             for each in self.minded.values():
                 if each.broken and not self._stopping.is_set():
                     each.kill_group()
@@ -94,18 +61,43 @@ class Site:
         state = self.state
         return (
             probes.orthanc_ready(state.orthanc_url, state.user, state.password)
-            and probes.triton_ready(state.triton)
-            and probes.analysis_ready(f"127.0.0.1:{self.proxies['analysis'].port}")
+            and self._triton_works()
+            and self.pipeline_digest(self.proxies["analysis"].port) != ""
         )
+
+    def _triton_works(self) -> bool:
+        tls = self.layout.tls / "preprocessing"
+        try:
+            with TritonClient(self.state.triton, timeout_seconds=_PROBE_SECONDS, tls_folder=tls) as triton:
+                for contract in (KNEE_SEGMENTATION, KNEE_CLASSIFICATION):
+                    triton.infer(contract, probes._zeros(contract))
+                return probes._saliency_is_right(triton)
+        except (ArticulaError, OSError):
+            return False
+
+    def pipeline_digest(self, port: int | None = None) -> str:
+        """What the analysis service would run; '' while it does not answer."""
+        with self.analysis(port) as stub:
+            try:
+                return stub.Describe(pb.DescribeRequest(), timeout=_PROBE_SECONDS).digest
+            except grpc.RpcError:
+                return ""
+
+    @contextmanager
+    def analysis(self, port: int | None = None) -> Iterator[AnalysisStub]:
+        """The analysis service, past the proxy unless told otherwise."""
+        target = self.state.analysis if port is None else f"127.0.0.1:{port}"
+        with grpc.secure_channel(target, client_credentials(self.layout.tls / "orthanc")) as channel:
+            yield AnalysisStub(channel)
 
     def wait_until_it_works(self, seconds: float) -> float:
         """Seconds until all parts answer; raises ``TimeoutError``."""
         started = time.monotonic()
         while not self.works():
             if time.monotonic() - started > seconds:
-                message = f"the system does not work {seconds} s after its start; logs in {self.folder}"
+                message = f"the system does not work {seconds} s after a fault; logs in {self.folder}"
                 raise TimeoutError(message)
-            time.sleep(0.2)
+            time.sleep(0.1)
         return time.monotonic() - started
 
     def signal(self, name: str, number: int) -> None:
@@ -114,7 +106,7 @@ class Site:
             os.kill(self.pid(name), number)
 
     def pid(self, name: str) -> int:
-        """Process id; ``worker``, ``backend`` and ``forwarder`` are found by their parents."""
+        """Process id; ``worker``, ``backend`` and ``forwarder`` are found by their parents, IndexError without one."""
         if name == "forwarder":
             return self._child("orthanc", "services.forwarder")
         if name == "worker":
@@ -124,6 +116,13 @@ class Site:
         process = self.minded[name].process
         assert process is not None
         return process.pid
+
+    def family(self, name: str) -> list[int]:
+        """A process and all it started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self.pid(name))
+            return [found.pid, *(each.pid for each in found.children(recursive=True))]
+        return []
 
     def _child(self, parent: str, word: str) -> int:
         children = psutil.Process(self.pid(parent)).children(recursive=True)
@@ -145,17 +144,14 @@ class Site:
         self._stopping.set()
         for each in self.minded.values():
             each.kill_group()
-            each.prepare()
+        for region in Path("/dev/shm").glob(f"articula_{self.layout.ports['triton']}_*"):  # noqa: S108
+            region.unlink(missing_ok=True)
 
 
 @contextmanager
-def running_site(folder: Path, seed: int, sabotage: str = "") -> Iterator[Site]:
-    """A site whose parts all work, but for the safeguard that is broken on purpose."""
-    folder.mkdir(parents=True)
-    for name in ("spool", "orthanc/storage", "orthanc/temporary", "logs"):
-        (folder / name).mkdir(parents=True)
-    repository = build_repository(folder / "models")
-    ports = {name: plan._free_port() for name in ("orthanc", "dicom", "analysis", "triton", "triton-metrics")}
+def running_site(folder: Path, seed: int, **options: object) -> Iterator[Site]:
+    """A site whose parts all work; ``options`` are fields of ``Layout``."""
+    ports = free_ports()
     rng = random.Random(seed)
     with ExitStack() as stack:
         loop = stack.enter_context(ProxyLoop())
@@ -163,15 +159,9 @@ def running_site(folder: Path, seed: int, sabotage: str = "") -> Iterator[Site]:
         proxies = {hop: Proxy(("127.0.0.1", upstream[hop]), random.Random(rng.random())) for hop in HOPS}
         for proxy in proxies.values():
             loop.call(proxy.serve())
-        site = Site(
-            folder=folder,
-            rng=rng,
-            state=_state(ports),
-            minded=_processes(folder, repository, ports, proxies, sabotage),
-            proxies=proxies,
-            loop=loop,
-            ledger=folder / "orthanc" / "ledger.sqlite",
-        )
+        layout = Layout(folder, ports, {hop: proxy.port for hop, proxy in proxies.items()}, **options)
+        layout.prepare()
+        site = Site(layout, rng, _state(ports), layout.processes(), proxies, loop)
         stack.callback(site.stop)
         for each in site.minded.values():
             each.start()
@@ -180,7 +170,7 @@ def running_site(folder: Path, seed: int, sabotage: str = "") -> Iterator[Site]:
         yield site
 
 
-def _state(ports: Mapping[str, int]) -> StackState:
+def _state(ports: dict[str, int]) -> StackState:
     return StackState(
         pid=0,
         orthanc_url=f"http://127.0.0.1:{ports['orthanc']}",
@@ -191,63 +181,3 @@ def _state(ports: Mapping[str, int]) -> StackState:
         analysis=f"127.0.0.1:{ports['analysis']}",
         triton=f"127.0.0.1:{ports['triton']}",
     )
-
-
-def _processes(
-    folder: Path, repository: Path, ports: Mapping[str, int], proxies: Mapping[str, Proxy], sabotage: str
-) -> dict[str, Minded]:
-    server = triton_command(repository, grpc_port=ports["triton"], metrics_port=ports["triton-metrics"])
-    configuration = orthanc_configuration(
-        folder / "orthanc",
-        http_port=ports["orthanc"],
-        dicom_port=ports["dicom"],
-        analysis=f"127.0.0.1:{proxies['analysis'].port}",
-        passwords=PASSWORDS,
-    )
-    configuration["Articula"] |= {
-        "OrthancUrl": f"http://127.0.0.1:{proxies['archive'].port}",
-        "Python": str(_interpreter(folder)),
-        "QuietSeconds": 1,
-        "SweepSeconds": 0.5,
-    }
-    path = folder / "orthanc" / "orthanc.json"
-    path.write_text(json.dumps(configuration))
-    preprocessing = {
-        **os.environ,
-        VARIABLE: sabotage,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "ARTICULA_LISTEN": f"127.0.0.1:{ports['analysis']}",
-        "ARTICULA_TRITON": f"127.0.0.1:{proxies['triton'].port}",
-        "ARTICULA_SPOOL": str(folder / "spool"),
-        "ARTICULA_INFER_SECONDS": "5",
-        "ARTICULA_STUDY_SECONDS": "20",
-        "ARTICULA_DRAIN_SECONDS": "5",
-    }
-    orthanc = {**os.environ, "TCP_NODELAY": "1", "TZ": "UTC", "PATH": f"{os.environ['PATH']}:/usr/sbin"}
-    orthanc |= {
-        VARIABLE: sabotage,
-        "ARTICULA_REST_SECONDS": "5",
-        "ARTICULA_STUDY_SECONDS": "30",
-        "ARTICULA_AUDIT_SECONDS": "20",
-    }
-    logs = folder / "logs"
-    return {
-        "triton": Minded("triton", server.command, server.environment, logs / "triton.log", server.prepare),
-        "preprocessing": Minded(
-            "preprocessing",
-            [sys.executable, "-m", "tests.faults.sabotaged", "-m", "services.preprocessing"],
-            preprocessing,
-            logs / "preprocessing.log",
-        ),
-        "orthanc": Minded("orthanc", ["Orthanc", str(path)], orthanc, logs / "orthanc.log"),
-    }
-
-
-def _interpreter(folder: Path) -> Path:
-    """What the plugin takes for Python: our interpreter, which runs the forwarder as this harness wants it."""
-    path = folder / "python"
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.faults.sabotaged "$@"\n')
-    path.chmod(0o755)
-    return path

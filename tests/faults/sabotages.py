@@ -1,14 +1,7 @@
-"""One of our services with a safeguard broken on purpose: ``python -m tests.faults.sabotaged -m services.forwarder``.
-
-The environment variable ``FAULTS_SABOTAGE`` names the safeguard; without it the service is as it is, but for one thing:
-a study that carries the deadly mark kills its worker, as a decoder with a defect would. Spawned workers import this
-module again, so they are broken, too.
-"""
+"""Safeguards of our services, each with a way to break it: functions that change the running program in place."""
 
 import asyncio
 import itertools
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +11,8 @@ from types import SimpleNamespace
 from services.forwarder import __main__ as forwarder
 from services.forwarder import dispatch, inputs, ledger, store, sweep
 from services.forwarder.archive import Archive
-from services.preprocessing import __main__ as preprocessing
 from services.preprocessing import pipeline, spool, worker
 from services.results import identity
-
-DEADLY_MARK = b"DEADLY-MARK"
-VARIABLE = "FAULTS_SABOTAGE"
 
 
 def _no_sweep() -> None:
@@ -191,22 +180,3 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         _worker_not_replaced,
     )
 }
-
-
-def _deadly() -> None:
-    original = pipeline.Pipeline.analyze
-
-    def analyze(self, job, on_stage):
-        if any(DEADLY_MARK in path.read_bytes() for path in job.instances):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, job, on_stage)
-
-    pipeline.Pipeline.analyze = analyze
-
-
-_deadly()
-if name := os.environ.get(VARIABLE):
-    SABOTAGES[name]()
-
-if __name__ == "__main__":
-    {"services.forwarder": forwarder.main, "services.preprocessing": preprocessing.main}[sys.argv[2]]()
