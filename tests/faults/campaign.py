@@ -182,8 +182,8 @@ def _wasted(studies: Sequence[SentStudy], injections: Sequence[Injection]) -> in
     return late + split + len(studies) // 20
 
 
-def _refusals(times: Sequence[float], injections: Sequence[Injection]) -> int:
+def _refusals(refusals: Sequence[tuple[float, str]], injections: Sequence[Injection]) -> list[str]:
     """Refusals at moments when no fault struck the archive itself; a sender notices some seconds late."""
     archive = [each for each in injections if each.archive]
     struck = [(each.started, each.started + each.seconds + each.recovery_seconds + 11) for each in archive]
-    return sum(not any(begin <= at <= end for begin, end in struck) for at in times)
+    return [reason for at, reason in refusals if not any(begin <= at <= end for begin, end in struck)]

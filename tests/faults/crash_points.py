@@ -199,7 +199,7 @@ def _record(crashes: Crashes, done: list[Crash], outcome: tuple[Verdict, int, fl
         "settle_seconds": 0.0,
         "seconds": round(seconds, 1),
         **{key: value for key, value in asdict(verdict).items() if key != "refusals"},
-        "refusals": 0,
+        "refusals": [],
         "clean": _holds(verdict) and not missed,
     }
 

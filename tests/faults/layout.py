@@ -88,11 +88,9 @@ class Layout:
         return {name: Minded(name, *rest, self.folder / "logs" / f"{name}.log") for name, rest in commands.items()}
 
     def _common(self, service: str) -> dict[str, str]:
-        clock = namespace.faketime(self.clock) if service != "triton" else {}
         traced = {launched.TRACE: str(self.traces)} if self.trace else {}
         return {
             **os.environ,
-            **clock,
             **traced,
             launched.SABOTAGE: self.sabotage,
             "PYTHONPATH": str(ROOT),

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from tests.faults.namespace import FREEZER
 
+_ALL = 100
+
 
 @contextmanager
 def lost_packets(port: int, percent: int) -> Iterator[None]:
     """So many of the packets from and to a port of loopback vanish; 100 is a partition."""
     table = f"articula_faults_{port}"
-    drop = f"numgen random mod 100 < {percent} drop"
+    drop = "drop" if percent == _ALL else f"numgen random mod 100 < {percent} drop"
     rules = "\n".join(f"tcp {end} {port} {drop}" for end in ("dport", "sport"))
     chain = f"chain output {{\ntype filter hook output priority 0;\n{rules}\n}}"
     subprocess.run(["nft", "-f", "-"], input=f"table inet {table} {{\n{chain}\n}}\n", text=True, check=True)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.stack import probes
@@ -22,6 +22,7 @@ class Minded:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    extra: Mapping[str, str] = field(default_factory=dict)  # environment of the next starts, over the usual one
 
     def start(self) -> None:
         """Start it, in a group of its own."""
@@ -29,7 +30,7 @@ class Minded:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                env=dict(self.environment),
+                env={**self.environment, **self.extra},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

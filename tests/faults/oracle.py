@@ -32,7 +32,7 @@ class Verdict:
 
     broken: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in _LISTS})
     leaks: list[str] = field(default_factory=list)
-    refusals: int = 0  # the archive refused an instance while nothing was wrong with the archive
+    refusals: list[str] = field(default_factory=list)  # by the archive, while nothing was wrong with the archive
     superseded: int = 0
     wasteful: bool = False
     compared: int = 0

@@ -39,7 +39,7 @@ def details(records: Sequence[Record], skipped: Mapping[str, str]) -> dict[str, 
     return {
         "broken": {name: len(_broken(records, name)) for name in names},
         "leaks": [leak for each in records for leak in each["leaks"]],
-        "archive_refusals": sum(each["refusals"] for each in records),
+        "archive_refusals": [reason for each in records for reason in each["refusals"]],
         "results_of_unfinished_studies": sum(each["superseded"] for each in records),
         "studies_compared_byte_by_byte": sum(each["compared"] for each in records),
         "longest_settling_s": max((each["settle_seconds"] for each in records), default=0.0),

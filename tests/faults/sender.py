@@ -20,7 +20,7 @@ class SenderLog:
 
     started: dict[int, float] = field(default_factory=dict)
     acknowledged: dict[int, float] = field(default_factory=dict)  # every instance, at this time
-    refusals: list[float] = field(default_factory=list)  # the archive did not take an instance, or not in time
+    refusals: list[tuple[float, str]] = field(default_factory=list)  # what the archive did not do, and why
     seconds: list[float] = field(default_factory=list)  # of every instance that was taken
 
 
@@ -100,12 +100,13 @@ class Sender:
     def _until_done(self, step: Callable[[], bool]) -> None:
         """One step, again and again until the archive says it is done."""
         while time.monotonic() < self._deadline:
+            reason = "refused"
             try:
                 if step():
                     return
-            except (httpx.HTTPError, ValueError, AttributeError):
-                pass
-            self._log.refusals.append(time.monotonic())
+            except (httpx.HTTPError, ValueError, AttributeError) as error:
+                reason = type(error).__name__
+            self._log.refusals.append((time.monotonic(), reason))
             time.sleep(_AGAIN_SECONDS)
         message = "the archive took no instance until the deadline"
         raise TimeoutError(message)
