@@ -17,7 +17,7 @@ from tests.studies import COLUMNS, ROWS, part10, series
 NAME_CANARY, ID_CANARY = "Canary^Fault", "CANARY-ID"
 UID_CANARY = "1.2.826.0.1.3680043.8.498.7"
 SLICES = 4
-POISON_EVERY, POISONS = 50, 2  # of so many studies the first ones kill whoever reads them: the head of every queue
+POISON_EVERY = 50  # of so many studies the first one kills whoever reads it: the head of every queue
 
 
 class Delivery(StrEnum):
@@ -83,7 +83,7 @@ class SentStudy:
 def make_study(seed: int, number: int, delivery: Delivery | None = None) -> SentStudy:
     """A study of a seed: the same bytes every time."""
     rng = random.Random(f"{seed}/{number}")
-    drawn = Delivery.DEADLY if number % POISON_EVERY < POISONS else rng.choices(list(_WEIGHTS), _WEIGHTS.values())[0]
+    drawn = Delivery.DEADLY if number % POISON_EVERY == 0 else rng.choices(list(_WEIGHTS), _WEIGHTS.values())[0]
     delivery = delivery or drawn
     uid = f"{UID_CANARY}.{seed}.{number}"
     planes = list(Plane)[: 2 if delivery is Delivery.LATE else rng.choice((1, 1, 2, 3))]
