@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -147,9 +148,10 @@ class Watch:
     def open(self) -> set[int]:
         """Their numbers; what is over is asked once."""
         log = self._site.log
-        for number in [number for number in list(log.acknowledged) if number not in self._over]:
-            if self._oracle.finished(self._studies[number]):
-                self._over.add(number)
+        with contextlib.suppress(httpx.HTTPError):  # what can't be asked now counts as open
+            for number in [number for number in list(log.acknowledged) if number not in self._over]:
+                if self._oracle.finished(self._studies[number]):
+                    self._over.add(number)
         return set(log.started) - self._over
 
     def strike(self, kind: Kind, rng: random.Random) -> Injection:
@@ -168,7 +170,7 @@ def _settle(oracle: Oracle, studies: Sequence[SentStudy], bound: float, progress
     bar = progress.add_task("studies", total=len(studies))
     waiting = list(studies)
     while waiting and time.monotonic() - started < bound:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, httpx.HTTPError):
             waiting = oracle.unfinished(waiting)
         progress.update(bar, completed=len(studies) - len(waiting))
         time.sleep(0.5)

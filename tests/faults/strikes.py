@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.faults import means, namespace
 from tests.faults.layout import DISKS, HOPS
@@ -24,6 +25,7 @@ from tools.secrets.certificates import write_identities
 Strike = Callable[[Site, random.Random], None]
 _DEADLINE_SECONDS = 5.0  # of a REST call and of an inference, as ``layout`` sets them
 _STABLE_AGE_SECONDS = 5.0
+_END_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,15 @@ def _while(rng: random.Random) -> None:
 
 
 def _kill(name: str, number: signal.Signals = signal.SIGKILL) -> Strike:
-    return lambda site, _: site.signal(name, number)
+    """Ends when the process has ended: one that drains still answers."""
+
+    def strike(site: Site, _: random.Random) -> None:
+        with contextlib.suppress(IndexError, psutil.Error, ProcessLookupError):
+            victim = psutil.Process(site.pid(name))
+            victim.send_signal(number)
+            victim.wait(_END_SECONDS)
+
+    return strike
 
 
 def _during(trouble: Callable[[Site, random.Random], AbstractContextManager[None]]) -> Strike:
