@@ -6,7 +6,7 @@ SEED ?= 1
 TRAINING := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 OMP_WAIT_POLICY=passive nice -n 19 $(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help autoscaling chart gpu-check demo test faults fuzz bench up down check models secrets drill cluster-check clean
+.PHONY: help autoscaling chart gpu-check demo test faults faults-short fuzz bench up down check models secrets drill cluster-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ test: install tensorrt check ## Check the code and run all tests
 	@$(PYTHON) -m pytest -q
 
 faults: install ## Break every part of the real system, thousands of studies long, and say what came of it (SEED=1 replays)
-	@$(PYTHON) -m tests.faults --studies 3000 --faults 500 --seed $(SEED)
+	@$(PYTHON) -m tests.faults --studies 3000 --faults 600 --seed $(SEED) --crash-points --check $(ARGS)
+
+faults-short: install ## The same for some minutes: 300 studies, 60 faults, every kind once
+	@$(PYTHON) -m tests.faults --seed $(SEED) $(ARGS)
 
 up: install ## Start Orthanc, Triton and the services, and leave them running
 	@$(PYTHON) -m tools.stack up

@@ -109,7 +109,7 @@ class Crashes:
 
     def send(self, delivery: Delivery, *, pause_seconds: float) -> None:
         """Send one more study, until the archive has all of it."""
-        study = make_study(self._seed, len(self.studies), delivery)
+        study = make_study(self._seed, len(self.studies), delivery, series_count=1)
         self.studies.append(study)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         sender = Sender(self._site.state, self._site.log, deadline=deadline, pause_seconds=pause_seconds)

@@ -80,13 +80,14 @@ class SentStudy:
         return hashlib.sha256(f"{content}\n{pipeline_digest}".encode()).hexdigest()
 
 
-def make_study(seed: int, number: int, delivery: Delivery | None = None) -> SentStudy:
-    """A study of a seed: the same bytes every time."""
+def make_study(seed: int, number: int, delivery: Delivery | None = None, *, series_count: int = 0) -> SentStudy:
+    """A study of a seed: the same bytes every time. Delivery and number of series are drawn unless given."""
     rng = random.Random(f"{seed}/{number}")
     drawn = Delivery.DEADLY if number % POISON_EVERY == 0 else rng.choices(list(_WEIGHTS), _WEIGHTS.values())[0]
     delivery = delivery or drawn
     uid = f"{UID_CANARY}.{seed}.{number}"
-    planes = list(Plane)[: 2 if delivery is Delivery.LATE else rng.choice((1, 1, 2, 3))]
+    drawn_count = rng.choice((1, 1, 2, 3))
+    planes = list(Plane)[: 2 if delivery is Delivery.LATE else series_count or drawn_count]
     instances = [each for index, plane in enumerate(planes) for each in _series(plane, index, uid, rng)]
     if delivery is Delivery.BROKEN:
         for each in instances:

@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 packages="orthanc orthanc-python orthanc-dicomweb dcmtk dicom3tools ca-certificates chromium openssl"
+# with which the fault harness loses packets and steps clocks
+packages="$packages iproute2 nftables libfaketime"
 command -v npm >/dev/null || packages="$packages npm"
 mkdir -p build
 
