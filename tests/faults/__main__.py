@@ -87,7 +87,9 @@ class Campaign:
         self._write()
         verdict = "[green]everything holds"
         if not record["clean"]:
-            broken = {key: value for key, value in record["broken"].items() if value} | {"leaks": record["leaks"]}
+            broken = {key: value for key, value in record["broken"].items() if value} | {
+                key: record[key] for key in ("leaks", "refusals", "wasteful", "error") if record[key]
+            }
             verdict = f"[red]broken:[/] {broken}; logs in {self._folder / name}"
         self._console.print(f"{name}: {len(record['injections'])} faults, {record['seconds']:.0f} s, {verdict}")
 

@@ -1,6 +1,8 @@
 """One round: senders send, faults strike, everything heals, the oracle judges."""
 
 import contextlib
+import datetime as dt
+import json
 import random
 import threading
 import time
@@ -22,6 +24,7 @@ from tests.faults.strikes import Kind, usable_kinds
 SENDERS = 3
 SETTLE_SECONDS = 300.0  # after the last fault; the bound for every study
 _RECOVERY_SECONDS = 180.0
+_BACKLOG, _CATCH_UP_SECONDS = 30, 120.0
 _AFTERMATH_SECONDS = 2.0  # a deleted study must stay away
 
 
@@ -59,6 +62,7 @@ class Round:
     settle_seconds: float = 0.0
     seconds: float = 0.0
     verdict: Verdict = field(default_factory=Verdict)
+    error: str = ""  # what kept the round from its end
 
     def record(self) -> dict[str, Any]:
         """Plain data, for a file."""
@@ -70,7 +74,8 @@ class Round:
             "seconds": round(self.seconds, 1),
             **{key: value for key, value in asdict(self.verdict).items() if key != "broken"},
             "broken": self.verdict.broken,
-            "clean": self.verdict.clean,
+            "error": self.error,
+            "clean": self.verdict.clean and not self.error,
         }
 
 
@@ -81,29 +86,38 @@ def progress_bars(console: Console) -> Progress:
 
 
 def run(size: Size, folder: Path, console: Console) -> Round:
-    """Run one round in a fresh folder."""
+    """Run one round in a fresh folder; a system that does not come back ends it, and is its error."""
     done, started = Round(size), time.monotonic()
     studies = [make_study(size.seed, number) for number in range(size.studies)]
     with running_site(folder, size.seed, sabotage=size.sabotage) as site, progress_bars(console) as progress:
-        oracle, pace = Oracle(site), Pace()
-        watch = Watch(site, oracle, studies)
-        senders = _start_senders(site, size, pace)
-        bar = progress.add_task(f"seed {size.seed}: faults", total=size.faults)
-        for index, kind in enumerate(drawn(size)):
-            pace.allow(-(-size.studies * (index + 1) // size.faults))
-            time.sleep(random.Random(f"{size.seed}/{index}").uniform(0, size.pause_seconds))
-            done.injections.append(watch.strike(kind, random.Random(f"{size.seed}/{index}/{kind.name}")))
-            progress.advance(bar)
-        pace.allow(size.studies)
-        for sender in senders:
-            sender.join()
-        site.heal()
-        done.settle_seconds = _settle(oracle, studies, size.settle_seconds, progress)
-        time.sleep(_AFTERMATH_SECONDS)
-        done.verdict = oracle.judge(studies, wasted=_wasted(studies, done.injections))
+        oracle = Oracle(site)
+        try:
+            _strike_all(Watch(site, oracle, studies), done, progress)
+            done.settle_seconds = _settle(oracle, studies, size.settle_seconds, progress)
+            time.sleep(_AFTERMATH_SECONDS)
+            done.verdict = oracle.judge(studies, wasted=_wasted(studies, done.injections))
+        except (TimeoutError, httpx.HTTPError) as error:
+            done.error = f"{type(error).__name__}: {error}"
         done.verdict.refusals = _refusals(site.log.refusals, done.injections)
     done.seconds = time.monotonic() - started
     return done
+
+
+def _strike_all(watch: "Watch", done: Round, progress: Progress) -> None:
+    """All faults of a round while its studies are sent; everything is healed at the end."""
+    size, pace = done.size, Pace()
+    senders = _start_senders(watch.site, size, pace)
+    bar = progress.add_task(f"seed {size.seed}: faults", total=size.faults)
+    for index, kind in enumerate(drawn(size)):
+        watch.let_catch_up()
+        pace.allow(-(-size.studies * (index + 1) // size.faults))
+        time.sleep(random.Random(f"{size.seed}/{index}").uniform(0, size.pause_seconds))
+        done.injections.append(watch.strike(kind, random.Random(f"{size.seed}/{index}/{kind.name}")))
+        progress.advance(bar)
+    pace.allow(size.studies)
+    for sender in senders:
+        sender.join()
+    watch.site.heal()
 
 
 def _start_senders(site: Site, size: Size, pace: Pace) -> list[threading.Thread]:
@@ -142,26 +156,35 @@ class Watch:
     """Which studies are open: being sent, or sent and without an end."""
 
     def __init__(self, site: Site, oracle: Oracle, studies: Sequence[SentStudy]) -> None:
-        self._site, self._oracle, self._studies = site, oracle, studies
+        self.site, self._oracle, self._studies = site, oracle, studies
         self._over: set[int] = set()
 
     def open(self) -> set[int]:
         """Their numbers; what is over is asked once."""
-        log = self._site.log
+        log = self.site.log
         with contextlib.suppress(httpx.HTTPError):  # what can't be asked now counts as open
             for number in [number for number in list(log.acknowledged) if number not in self._over]:
                 if self._oracle.finished(self._studies[number]):
                     self._over.add(number)
         return set(log.started) - self._over
 
+    def let_catch_up(self) -> None:
+        """On a busy machine faults wait for studies, lest most of these find an undisturbed system at the end."""
+        ends = time.monotonic() + _CATCH_UP_SECONDS
+        while len(self.open()) > _BACKLOG and time.monotonic() < ends:
+            time.sleep(0.5)
+
     def strike(self, kind: Kind, rng: random.Random) -> Injection:
         """One fault, until everything works again."""
         touched, started = self.open(), time.monotonic()
-        kind.strike(self._site, rng)
+        kind.strike(self.site, rng)
         struck = time.monotonic()
-        recovery = self._site.wait_until_it_works(_RECOVERY_SECONDS)
-        touched |= {number for number, at in list(self._site.log.started.items()) if at > started}
-        return Injection(kind.name, started, struck - started, recovery, tuple(sorted(touched)), kind.archive)
+        recovery = self.site.wait_until_it_works(_RECOVERY_SECONDS)
+        touched |= {number for number, at in list(self.site.log.started.items()) if at > started}
+        done = Injection(kind.name, started, struck - started, recovery, tuple(sorted(touched)), kind.archive)
+        with (self.site.folder / "logs" / "faults.log").open("a") as history:
+            history.write(f"{dt.datetime.now(dt.UTC):%H:%M:%S} {json.dumps(asdict(done))}\n")
+        return done
 
 
 def _settle(oracle: Oracle, studies: Sequence[SentStudy], bound: float, progress: Progress) -> float:

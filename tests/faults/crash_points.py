@@ -200,6 +200,7 @@ def _record(crashes: Crashes, done: list[Crash], outcome: tuple[Verdict, int, fl
         "seconds": round(seconds, 1),
         **{key: value for key, value in asdict(verdict).items() if key != "refusals"},
         "refusals": [],
+        "error": "",
         "clean": _holds(verdict) and not missed,
     }
 

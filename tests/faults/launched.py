@@ -35,7 +35,8 @@ def _deadly() -> None:
 
 
 def _name() -> str:
-    return "worker" if multiprocessing.parent_process() else sys.argv[2].rpartition(".")[2]
+    main = multiprocessing.current_process().name == "MainProcess"  # a spawned one is named before it imports this
+    return sys.argv[2].rpartition(".")[2] if main else "worker"
 
 
 _deadly()
