@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Campaign:
             name = f"round-{size.seed}-{size.studies}-{size.faults}"
             self._part(name, lambda name, size=size: self._round(name, size))
         if self._options.check:
-            self._safeguards = check(self._folder / "safeguards", self._console)
+            self._safeguards = self._check(report.FOLDER / "parts" / "safeguards.json")
         self._write()
         self._console.print(report.table(self._records, f"seed {self._options.seed}"))
         self._console.print_json(data=self._report())
@@ -92,6 +93,11 @@ class Campaign:
             }
             verdict = f"[red]broken:[/] {broken}; logs in {self._folder / name}"
         self._console.print(f"{name}: {len(record['injections'])} faults, {record['seconds']:.0f} s, {verdict}")
+
+    def _check(self, path: Path) -> dict[str, bool]:
+        """What an interrupted check has caught counts, where that is wanted."""
+        known = json.loads(path.read_text()) if self._options.resume and path.exists() else {}
+        return check(self._folder / "safeguards", self._console, known=known, keep=partial(report.write, path))
 
     def _round(self, name: str, size: Size) -> dict[str, Any]:
         return run(size, self._folder / name, self._console).record()

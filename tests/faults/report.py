@@ -88,9 +88,11 @@ def _injections(records: Sequence[Record]) -> Iterable[Record]:
 
 
 def _caught(safeguards: Mapping[str, bool]) -> dict[str, Any]:
-    caught = sorted(name for name, seen in safeguards.items() if seen)
-    missed = sorted(set(safeguards) - set(caught))
-    return {"count": f"{len(caught)}/{len(safeguards)}", "caught": caught, "missed": missed}
+    """How many of the broken safeguards were seen, unless the oracle also sees what is not there."""
+    broken = {name: seen for name, seen in safeguards.items() if not name.startswith("(")}
+    caught = sorted(name for name, seen in broken.items() if seen)
+    missed = sorted({name for name, seen in safeguards.items() if not seen})
+    return {"count": f"{len(caught)}/{len(broken)}", "caught": caught, "missed": missed}
 
 
 def quantile(values: Sequence[float], share: float) -> float:
