@@ -4,6 +4,7 @@ Each is a context manager: trouble while the body runs, none afterwards.
 """
 
 import contextlib
+import itertools
 import os
 import resource
 import subprocess
@@ -98,7 +99,9 @@ def _move(pids: Collection[int], group: Path) -> None:
 def without_descriptors(pid: int) -> Iterator[None]:
     """The process can open nothing more than it has open."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), hard))
+    open_now = {int(each.name) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    lowest_free = next(number for number in itertools.count() if number not in open_now)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, hard))
     try:
         yield
     finally:

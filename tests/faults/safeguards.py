@@ -77,7 +77,7 @@ def check(
     if SOUND not in caught:
         caught[SOUND] = not _false_alarms(folder / "sound", console)
         keep(caught)
-    for name in SABOTAGES.keys() - caught.keys():
+    for name in [name for name in SABOTAGES if name not in caught]:
         started = time.monotonic()
         with running_site(folder / name.replace(" ", "-"), 7, **_options(sabotage=name)) as site:
             verdict = play(Crashes(site, 7), site, STORIES[name])
