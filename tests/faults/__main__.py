@@ -13,8 +13,8 @@ from rich.console import Console
 from tests.faults import namespace, report
 from tests.faults.campaign import Size, run
 from tests.faults.crash_points import enumerate_crashes
+from tests.faults.kinds import skipped_kinds
 from tests.faults.safeguards import check
-from tests.faults.strikes import skipped_kinds
 
 ROUND_STUDIES = 300  # of one site and one seed: small enough to be replayed in minutes
 

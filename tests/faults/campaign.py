@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.faults.deliveries import Delivery, SentStudy, make_study
+from tests.faults.kinds import Kind, usable_kinds
 from tests.faults.oracle import Oracle, Verdict
 from tests.faults.sender import Pace, Sender
 from tests.faults.site import Site, running_site
-from tests.faults.strikes import Kind, usable_kinds
 
 SENDERS = 3
 SETTLE_SECONDS = 300.0  # after the last fault; the bound for every study

@@ -15,11 +15,12 @@ from rich.console import Console
 
 from tests.faults.crash_points import Crashes, Point
 from tests.faults.deliveries import Delivery
+from tests.faults.kinds import KINDS
 from tests.faults.oracle import Verdict
 from tests.faults.proxy import Trouble
 from tests.faults.sabotages import SABOTAGES
 from tests.faults.site import Site, running_site
-from tests.faults.strikes import KINDS, suffering
+from tests.faults.strikes import suffering
 
 SOUND = "(no false alarm)"
 QUIET_SECONDS = 2.0

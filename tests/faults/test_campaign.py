@@ -12,10 +12,10 @@ from tests.faults import namespace
 from tests.faults.campaign import Size, drawn
 from tests.faults.crash_points import Crashes, Point
 from tests.faults.deliveries import Delivery, make_study
+from tests.faults.kinds import KINDS, skipped_kinds, usable_kinds
 from tests.faults.sabotages import SABOTAGES
 from tests.faults.safeguards import STORIES
 from tests.faults.site import running_site
-from tests.faults.strikes import KINDS, skipped_kinds, usable_kinds
 from tools.stack.orthanc_config import ROOT
 from tools.stack.triton_server import VENV
 
