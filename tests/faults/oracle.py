@@ -42,13 +42,19 @@ class Verdict:
     @property
     def clean(self) -> bool:
         """Whether every invariant holds."""
-        return not (any(self.broken.values()) or self.leaks or self.refusals or self.wasteful)
+        return not self.seen
+
+    @property
+    def seen(self) -> set[str]:
+        """Names of what is wrong."""
+        others = {"leaks": self.leaks, "refusals": self.refusals, "wasteful": self.wasteful}
+        return {name for name, found in {**self.broken, **others}.items() if found}
 
     @property
     def named(self) -> str:
         """What is wrong, in a line."""
         parts = [f"{name} {numbers}" for name, numbers in self.broken.items() if numbers]
-        parts += [f"leaks {self.leaks}"] if self.leaks else []
+        parts += [f"{len(self.leaks)} leaks, the first {self.leaks[0]}"] if self.leaks else []
         parts += [f"archive refused {self.refusals}"] if self.refusals else []
         parts += [f"{self.superseded} results in vain"] if self.wasteful else []
         return ", ".join(parts) or "nothing"
