@@ -15,6 +15,12 @@ from services.preprocessing import pipeline, spool, worker
 from services.results import identity
 
 
+def _replace(owner: object, name: str, broken: object) -> None:
+    """A safeguard that has moved must be found again: setting a name that nobody reads would break nothing."""
+    getattr(owner, name)
+    setattr(owner, name, broken)
+
+
 def _no_sweep() -> None:
     """Every version of a study is looked at once, as if its event were the only chance."""
     seen: set[tuple[str, str]] = set()
@@ -25,7 +31,7 @@ def _no_sweep() -> None:
         seen.update((each.study_id, each.version) for each in fresh)
         return fresh
 
-    Archive.studies = once
+    _replace(Archive, "studies", once)
 
 
 def _manifest_first() -> None:
@@ -36,7 +42,7 @@ def _manifest_first() -> None:
         await original(self, *arguments, **options)
         await asyncio.sleep(0.4)
 
-    Archive.store = slow
+    _replace(Archive, "store", slow)
     order = store.store_result_set
 
     async def reverse(archive, results, study_id, *, unchanged):
@@ -44,30 +50,32 @@ def _manifest_first() -> None:
             archive, replace(results, objects=tuple(reversed(results.objects))), study_id, unchanged=unchanged
         )
 
-    dispatch.store_result_set = reverse
+    _replace(dispatch, "store_result_set", reverse)
 
 
 def _clock_in_uids() -> None:
     """UIDs of all objects but the manifest depend on the time."""
     original = identity.result_uid
-    identity.result_uid = lambda digest, kind, index=0: original(
-        digest, kind if kind.startswith("manifest") else f"{kind}{time.time_ns()}", index
-    )
+
+    def of_this_moment(digest, kind, index=0):
+        return original(digest, kind if kind.startswith("manifest") else f"{kind}{time.time_ns()}", index)
+
+    _replace(identity, "result_uid", of_this_moment)
 
 
 def _attempts_unwritten() -> None:
     """An attempt leaves no trace before it begins."""
-    ledger.Ledger.begin = lambda *_: 1
+    _replace(ledger.Ledger, "begin", lambda *_: 1)
 
 
 def _no_quiet_time() -> None:
     """A study is sent as soon as it is seen."""
-    sweep.Sweep._quiet = lambda *_: True
+    _replace(sweep.Sweep, "_quiet", lambda *_: True)
 
 
 def _trouble_counts() -> None:
     """Trouble of the service counts against the study."""
-    ledger.Ledger.forgive = lambda *_: None
+    _replace(ledger.Ledger, "forgive", lambda *_: None)
 
 
 def _no_retry() -> None:
@@ -77,7 +85,7 @@ def _no_retry() -> None:
         del error
         await self._refuse(work, dispatch.StudyRefused(dispatch.RefusalCode.UNREADABLE_DICOM), attempts)
 
-    dispatch.Dispatcher._retry_later = refuse
+    _replace(dispatch.Dispatcher, "_retry_later", refuse)
 
 
 def _stale_digest() -> None:
@@ -90,13 +98,13 @@ def _stale_digest() -> None:
             known[study_id] = await original(self, study_id, eligible, description)
         return known[study_id]
 
-    inputs.Inputs.digest = first
+    _replace(inputs.Inputs, "digest", first)
 
 
 def _spool_kept() -> None:
     """Studies stay in the spool."""
-    spool.shutil = SimpleNamespace(rmtree=lambda *_, **__: None)
-    spool.Spool.__init__ = _only_open
+    _replace(spool, "shutil", SimpleNamespace(rmtree=lambda *_, **__: None))
+    _replace(spool.Spool, "__init__", _only_open)
 
 
 def _only_open(self, folder):
@@ -112,7 +120,7 @@ def _names_in_logs() -> None:
         print(instances[0].PatientName, flush=True)  # noqa: T201
         return original(instances)
 
-    pipeline.judge = talk
+    _replace(pipeline, "judge", talk)
 
 
 def _wrong_patient() -> None:
@@ -135,7 +143,7 @@ def _orphaned_forwarder() -> None:
     async def forever(_):
         await asyncio.Event().wait()
 
-    forwarder._lifeline = forever
+    _replace(forwarder, "_lifeline", forever)
 
 
 def _object_dropped() -> None:
@@ -147,7 +155,7 @@ def _object_dropped() -> None:
         if next(count) % 4 != 1:
             await original(self, *arguments, **options)
 
-    Archive.store = most
+    _replace(Archive, "store", most)
 
 
 def _worker_not_replaced() -> None:
@@ -158,7 +166,7 @@ def _worker_not_replaced() -> None:
         self._add = lambda: None
         release(self, dead)
 
-    worker.WorkerPool._release = forget
+    _replace(worker.WorkerPool, "_release", forget)
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

@@ -81,6 +81,13 @@ def test_every_safeguard_has_a_story():
     assert len(STORIES) >= 12
 
 
+def test_every_sabotage_finds_what_it_breaks():
+    """A safeguard that was moved or renamed is noticed here, in seconds."""
+    program = "from tests.faults.sabotages import SABOTAGES\nfor sabotage in SABOTAGES.values(): sabotage()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
 def test_poison_stands_at_the_head_of_the_queue():
     """The first study of each round kills whoever reads it."""
     assert make_study(5, 0).delivery is Delivery.DEADLY
