@@ -23,7 +23,7 @@ from tests.faults.site import Site, running_site
 from tests.faults.strikes import suffering
 
 SOUND = "(no false alarm)"
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 5.0
 _CUT_SECONDS = 12.0
 _SOUND_SECONDS, _PATIENCE_SECONDS = 120.0, 40.0
 
@@ -56,10 +56,10 @@ STORIES: dict[str, Story] = {
     "manifest first": Story(("partial",), crash=_SECOND_OBJECT),
     "clock in uids": Story(("partial", "byte_differences"), crash=_SECOND_OBJECT),
     "attempts unwritten": Story(("lost",), (Delivery.DEADLY,)),
-    "no quiet time": Story(("wasteful",), (Delivery.LATE,) * 3, pause_seconds=QUIET_SECONDS / 2),
+    "no quiet time": Story(("wasteful",), (Delivery.LATE,) * 3, pause_seconds=QUIET_SECONDS - 1),
     "trouble counts": _INTERRUPTED,
     "no retry": _INTERRUPTED,
-    "stale digest": Story(("lost",), (Delivery.LATE,), pause_seconds=8.0, in_vain=1),
+    "stale digest": Story(("lost",), (Delivery.LATE,), pause_seconds=12.0, in_vain=1),
     "spool kept": Story(("leaks",)),
     "names in logs": Story(("leaks",)),
     "wrong patient": Story(("wrong_patient",), (Delivery.WHOLE,) * 3),
