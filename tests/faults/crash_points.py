@@ -180,7 +180,11 @@ def enumerate_crashes(folder: Path, seed: int, console: Console, *, share: float
         crashes = Crashes(site, seed)
         points = list(crashes.points())
         chosen = points[:: max(round(1 / share), 1)]
-        done = [crashes.crash(point) for point in progress.track(chosen, description="durable writes")]
+        done = []
+        for point in progress.track(chosen, description="durable writes"):
+            done.append(crashes.crash(point))
+            with (folder / "logs" / "crashes.log").open("a") as history:
+                history.write(f"{len(done)}/{len(chosen)} {done[-1].seconds} {point.name}\n")
         verdict = crashes.judge(in_vain=2 * len(crashes.studies))
     return _record(crashes, done, (verdict, seed, time.monotonic() - started)) | {"points": len(points)}
 
