@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import structlog
 
-from services.common.errors import ArticulaError, RefusalCode, StudyRefused
+from services.common.errors import ArticulaError, RefusalCode, ServiceUnavailable, StudyRefused
 from services.common.metrics import collect_from, counted_in, forget_gauges_of
 from services.common.telemetry import bind_study, configure_logging
 from services.common.turns import Turns
@@ -178,6 +178,9 @@ def _outcome(pipeline: Pipeline, job: Job, connection: Connection) -> Analysis |
     except ArticulaError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a defect of ours must not take the worker's other studies along
+        if isinstance(error, OSError) and error.errno:  # the kernel's, so of the machine: the spool is full or away
+            log.warning("spool can't be used", error=type(error).__name__)
+            return ServiceUnavailable("the spool can't be used")
         where = traceback.extract_tb(error.__traceback__)[-1]
         # neither the text nor the traceback's values: both may quote the study
         log.critical("unexpected error", error=type(error).__name__, where=f"{where.filename}:{where.lineno}")

@@ -1,11 +1,12 @@
 """What keeps a worker's process within its bounds, seen on a process of its own."""
 
+import errno
 import multiprocessing
 import signal
 
 import pytest
 
-from services.common.errors import TRANSIENT, RefusalCode
+from services.common.errors import TRANSIENT, RefusalCode, ServiceUnavailable
 from services.common.volume import Plane
 from services.preprocessing.worker import _bound_cpu, _outcome
 from tests.preprocessing.test_service import files_of, requests, run
@@ -38,15 +39,30 @@ def test_what_a_parser_warns_of_is_not_logged(tmp_path, capfd):
     assert "CANARY" not in output.out + output.err
 
 
-@pytest.mark.parametrize("defect", [ZeroDivisionError("19450607"), MemoryError(), RecursionError()])
+class Defective:
+    """A pipeline that meets one error."""
+
+    def __init__(self, defect: Exception) -> None:
+        self._defect = defect
+
+    def analyze(self, job, on_stage):  # noqa: ARG002 - the signature of the real one
+        """Meet it."""
+        raise self._defect
+
+
+@pytest.mark.parametrize("trouble", [FileNotFoundError(errno.ENOENT, "gone"), OSError(errno.ENOSPC, "full")])
+def test_trouble_of_the_spool_is_not_the_studys(trouble, capfd):
+    """A disk that is full or away for a moment: the study may come back, and nobody blames it."""
+    assert isinstance(_outcome(Defective(trouble), None, None), ServiceUnavailable)
+    assert "spool can't be used" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    "defect", [OSError("19450607"), ZeroDivisionError("19450607"), MemoryError(), RecursionError()]
+)
 def test_an_unforeseen_exception_is_a_code_that_nobody_retries(defect, capfd):
     """The same bytes would meet it again; its text, which may quote the study, stays out of the log."""
-
-    class Defective:
-        def analyze(self, job, on_stage):  # noqa: ARG002 - the signature of the real one
-            raise defect
-
-    outcome = _outcome(Defective(), None, None)
+    outcome = _outcome(Defective(defect), None, None)
     assert outcome.code == RefusalCode.PROCESSING_ERROR
     assert outcome.code not in TRANSIENT
     assert "19450607" not in "".join(capfd.readouterr())
