@@ -62,7 +62,7 @@ STORIES: dict[str, Story] = {
     "stale digest": Story(("lost",), (Delivery.LATE,), pause_seconds=12.0, in_vain=1),
     "spool kept": Story(("leaks",)),
     "names in logs": Story(("leaks",)),
-    "wrong patient": Story(("wrong_patient",), (Delivery.WHOLE,) * 3),
+    "wrong patient": Story(("wrong_patient", "wrong_outcome"), (Delivery.WHOLE,) * 3),
     "orphaned forwarder": Story(("leaks",), strike="kill orthanc"),
     "object dropped": Story(("partial",)),
     "worker not replaced": Story(("lost",), (Delivery.DEADLY, Delivery.WHOLE)),
