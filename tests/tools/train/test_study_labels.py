@@ -1,4 +1,4 @@
-"""Answers about whole studies teach where findings are, and teach nothing that they do not say."""
+"""Answers about whole studies teach nothing that they do not say."""
 
 import numpy as np
 import pytest
@@ -26,20 +26,6 @@ def study(*, ill):
     findings[LABEL] = ill
     lesions = np.zeros((3, 32, 12, 32, 32), np.uint8)
     return dataset.Example(volumes, volumes, mask, np.full_like(volumes, UNKNOWN), lesions, findings)
-
-
-def test_answers_alone_teach_where_the_finding_is():
-    """After some steps ill and healthy are told apart, and the evidence is highest at the square."""
-    torch.manual_seed(0)
-    network, rng = ClassificationNetwork().eval(), np.random.default_rng(0)
-    torch.nn.init.constant_(network.evidence.bias, 0.0)
-    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
-    for step in range(12):
-        optimiser.zero_grad()
-        study_labels.study_loss(network, study(ill=step % 2 == 0), rng).backward()
-        optimiser.step()
-    costs = [study_labels.study_loss(network, study(ill=ill), rng).item() for ill in (True, False)]
-    assert max(costs) * 12 < 0.6
 
 
 def test_what_was_not_judged_gets_no_gradient():
