@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from services.common.errors import ServiceUnavailable, StudyRefused
+from services.common.pb import analysis_pb2 as pb
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS, ModelContract
 from services.common.triton import TritonClient
 from tests.fakes.triton_server import FakeTriton, fake_triton
@@ -66,6 +68,7 @@ def test_values_make_the_round_trip_and_a_dead_backend_is_noticed(tmp_path):
             assert set(triton.model_parameters()) == {contract.name for contract in MODELS}
             answers_like_onnxruntime(triton)
             assert triton_alive(target, process.pid)
+            urgent_requests_overtake(target)
             # one of two processes of a model that the liveness probe does not call
             os.kill(backends(process.pid, KNEE_SEGMENTATION)[0], signal.SIGKILL)
             assert until(lambda: not triton_alive(target, process.pid), 10)
@@ -76,6 +79,26 @@ def test_values_make_the_round_trip_and_a_dead_backend_is_noticed(tmp_path):
                 triton.infer(KNEE_CAM, random_inputs(KNEE_CAM))
             assert shared_memory(target)
     assert not shared_memory(target)
+
+
+def urgent_requests_overtake(target: str) -> None:
+    """A STAT request that comes last is not answered last: it goes before the backfill that waits."""
+    inputs = {spec.name: np.zeros(spec.shape, _TYPES[spec.data_type]) for spec in KNEE_CAM.inputs}
+    answered: list[int] = []
+
+    def ask(priority: int) -> None:
+        with TritonClient(target, timeout_seconds=60) as triton:
+            triton.priority = priority
+            triton.infer(KNEE_CAM, inputs)
+            answered.append(priority)
+
+    with ThreadPoolExecutor(25) as threads:
+        for _ in range(24):
+            threads.submit(ask, pb.PRIORITY_BACKFILL)
+        until(lambda: len(answered) >= 2)
+        threads.submit(ask, pb.PRIORITY_STAT)
+    assert len(answered) == 25
+    assert answered.index(pb.PRIORITY_STAT) < 20
 
 
 def backends(pid: int, contract: ModelContract) -> list[int]:

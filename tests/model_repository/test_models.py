@@ -12,6 +12,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from services.common.finding import LABELS
+from services.common.pb import analysis_pb2 as pb
 from services.common.tensors import (
     GRID,
     KNEE_CAM,
@@ -90,7 +91,10 @@ def test_tritons_configuration_is_the_contract(contract):
         found = [(each.name, model_config_pb2.DataType.Name(each.data_type), tuple(each.dims)) for each in values]
         assert found == [(spec.name, f"TYPE_{spec.data_type}", spec.shape) for spec in specs]
     assert config.max_batch_size > 1
-    assert config.HasField("dynamic_batching")
+    levels = {pb.PRIORITY_STAT, pb.PRIORITY_ROUTINE, pb.PRIORITY_BACKFILL}
+    assert config.dynamic_batching.priority_levels == max(levels) == len(levels)
+    assert config.dynamic_batching.default_priority_level == pb.PRIORITY_ROUTINE
+    assert config.instance_group[0].count > 1  # with one, a queue with priorities stalls
 
 
 def test_the_pinned_digests_are_those_of_the_files(tmp_path):

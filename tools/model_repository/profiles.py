@@ -50,7 +50,7 @@ def committed(repository: Path, contract: ModelContract) -> triton.ModelConfig:
 def configuration(contract: ModelContract, profile: Profile, parameters: dict[str, str]) -> triton.ModelConfig:
     """The whole ``config.pbtxt`` of one model in one profile.
 
-    There is no queue policy: with one, the batcher of Triton 2.51 idles up to half a second a batch.
+    Priorities need a second instance: with one, the batcher of Triton 2.51 idles up to half a second a batch for them.
     """
     config = triton.ModelConfig(name=contract.name, backend=profile.backend, max_batch_size=MAX_BATCH)
     for spec in contract.inputs:
@@ -58,6 +58,8 @@ def configuration(contract: ModelContract, profile: Profile, parameters: dict[st
     for spec in contract.outputs:
         config.output.add(name=spec.name, data_type=_type(spec), dims=spec.shape)
     config.dynamic_batching.SetInParent()
+    if profile.instances > 1:
+        config.dynamic_batching.priority_levels, config.dynamic_batching.default_priority_level = 3, 2
     config.instance_group.add(kind=profile.kind, count=profile.instances)
     for key, value in parameters.items():
         config.parameters[key].string_value = value
