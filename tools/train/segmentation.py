@@ -26,7 +26,6 @@ from services.common.finding import Structure
 from services.common.tensors import KNEE_SEGMENTATION, STRUCTURE_COUNT
 from tools.pin_models import REPOSITORY
 from tools.train import dataset, imported, published
-from tools.train.balance import balance
 from tools.train.networks import SegmentationNetwork
 from tools.train.partial import POSSIBLE
 from tools.train.run import Run
@@ -39,7 +38,6 @@ SHAPES = ((8, 128), (3, 256))  # patches and pixels a step; small windows hold w
 WHOLE_SLICES = (0.3, 0.8)  # share of whole slices at the begin and at the end of a run
 LABELMAP_SHARE = 0.2  # of the slices, where such studies were made
 EVERY = 100
-BALANCING_STUDIES = 8
 # Rare and thin structures count more in the cross entropy, so that they are learnt at all; but a network that was
 # taught so sees three where there is one, so the weights fade to one in the first half of a run.
 CLASS_WEIGHT = torch.tensor([0.5, 0.7, 0.7, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0])
@@ -63,8 +61,6 @@ def main() -> None:
     begin = options.scratch and run.step == 0
     train(run, training_paths, emphasis=float(begin), minutes=options.minutes, rate=options.rate)
     console = Console()
-    console.print(f"offsets {balance(run.mean, map(dataset.load, training_paths()[:BALANCING_STUDIES]))}")
-    run.save()
     scores = validate(run.mean, options.studies)
     SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
     console.print(scores)

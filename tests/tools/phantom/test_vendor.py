@@ -6,7 +6,7 @@ import pytest
 from services.common.dicom import read_instance
 from services.common.finding import Laterality
 from services.common.volume import Plane
-from services.preprocessing.pipeline import judge
+from services.preprocessing.judgement import judge
 from services.preprocessing.stacking import assemble, transform
 from tools.phantom.study import Plan, image_study, write_instances
 from tools.phantom.vendor import VENDORS

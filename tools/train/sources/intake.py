@@ -13,7 +13,7 @@ from services.common.errors import StudyRefused
 from services.common.finding import Laterality
 from services.common.uids import is_result_uid
 from services.common.volume import Plane, Volume
-from services.preprocessing.pipeline import judge
+from services.preprocessing.judgement import judge
 from services.preprocessing.reading import read_study
 from services.preprocessing.stacking import assemble
 
