@@ -103,7 +103,12 @@ def test_an_hpa_has_floors_by_the_clock_of_prometheus():
     (rule,) = [each for each in rules if each["record"] == "articula_triton_floor" and labels <= each["labels"].items()]
     query = compiled(rule["expr"])
     monday, saturday = 0, 5 * 86400
-    for moment, pods in ((monday + 389 * 60, 0), (monday + 390 * 60, 3), (monday + 1140 * 60, 0), (saturday + 43200, 0)):
+    for moment, pods in (
+        (monday + 389 * 60, 0),
+        (monday + 390 * 60, 3),
+        (monday + 1140 * 60, 0),
+        (saturday + 43200, 0),
+    ):
         scrapes = SimulatedScrapes(15, np.array([float(moment)]))
         scrapes.add(0.0, {})
         assert query(scrapes).total == pods, moment
@@ -124,8 +129,8 @@ def test_a_schedule_that_an_hpa_can_not_keep_is_refused(change, words):
 
 def test_a_service_of_many_hospitals_can_not_sleep():
     """Preprocessing is ready with Triton alone, so without a forwarder of its own nobody would ever be counted."""
-    pool = {"name": "a10", "product": "A10", "computeCapability": "8.6", "resource": "nvidia.com/gpu", "min": 0, "max": 4}
-    triton = {"cpuPool": {"enabled": False}, "gpuPools": [{**pool, "profile": "onnx"}]}
+    pool = {"name": "a10", "product": "A10", "computeCapability": "8.6", "profile": "onnx", "min": 0, "max": 4}
+    triton = {"cpuPool": {"enabled": False}, "gpuPools": [{**pool, "resource": "nvidia.com/gpu"}]}
     assert "would never wake one" in refusal("shared", triton=triton, autoscaling={"warmSpares": 0})
     assert "backlog_studies" in str(of_kind(rendered("network"), "ScaledObject"))
 

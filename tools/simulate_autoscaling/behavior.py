@@ -1,7 +1,7 @@
 """How fast a Deployment may grow and shrink: ``spec.behavior`` of a HorizontalPodAutoscaler.
 
-Two rules act one after the other, as in Kubernetes' ``horizontal.go``: the stabilisation windows choose among the recent
-recommendations, then the policies bound the change of the last seconds.
+Two rules act one after the other, as in Kubernetes' ``horizontal.go``: the stabilisation windows choose among the
+recent recommendations, then the policies bound the change of the last seconds.
 """
 
 from collections import deque

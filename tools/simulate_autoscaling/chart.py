@@ -55,7 +55,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Leaving:
-    """How a pod leaves: a pause in which callers hear of it, then a signal, and at the latest after ``grace`` the end."""
+    """How a pod leaves: a pause in which callers hear of it, then a signal, and after ``grace`` the end."""
 
     pause: float
     grace: float

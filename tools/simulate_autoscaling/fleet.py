@@ -10,7 +10,7 @@ from tools.simulate_autoscaling.workload import MOST_IN_A_BATCH, gain
 
 @dataclass
 class Pods:
-    """A Deployment in many lanes; a pod serves ``start_seconds`` after it was asked for, and is paid for while it leaves.
+    """A Deployment in many lanes; a pod serves ``start_seconds`` after it was asked for, and costs while it leaves.
 
     The pods that leave are those that do not serve yet, the youngest first, as a ReplicaSet chooses.
     """

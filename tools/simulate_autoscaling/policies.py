@@ -82,11 +82,12 @@ class Decider:
 def rivals(ours: Scaling, busiest: float, unit: float) -> dict[str, Scaling]:
     """What others would do between the same least and most pods.
 
-    ``nvidia`` is the ratio of NVIDIA's tutorial on autoscaling Triton for TensorRT-LLM (target 1 for each pod, behaviour
+    ``nvidia`` is the ratio of NVIDIA's tutorial on autoscaling TensorRT-LLM (target 1 for each pod, behaviour
     as Kubernetes has it), ``supersonic`` the values of SuperSONIC's chart, ``cpu`` an HPA on 80 % of the CPU, which is
     as busy as the pod, ``static`` enough for the busiest hour at 60 % busy, as tools/sizing reckons.
     """
-    seconds = "sum(rate(nv_inference_queue_duration_us[1m])) / clamp_min(sum(rate(nv_inference_compute_infer_duration_us[1m])), 1)"
+    compute = "clamp_min(sum(rate(nv_inference_compute_infer_duration_us[1m])), 1)"
+    seconds = f"sum(rate(nv_inference_queue_duration_us[1m])) / {compute}"
     latency = (
         "sum(rate(nv_inference_queue_duration_us[30s])) / (sum(rate(nv_inference_exec_count[30s])) * 1000 + 0.001)"
     )

@@ -1,8 +1,8 @@
 """How many pods a metric asks for, as the HorizontalPodAutoscaler of autoscaling/v2 computes it.
 
 The rules are those of Kubernetes' ``pkg/controller/podautoscaler/replica_calculator.go``. Everything works on arrays,
-one element a lane: a lane is one simulated cluster, and ``--live`` has a single one. A metric that is missing is NaN, and
-so is then the number of pods it asks for.
+one element a lane: a lane is one simulated cluster, and ``--live`` has a single one. A metric that is missing is NaN,
+and so is then the number of pods it asks for.
 """
 
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ class _Moment:
 
 @dataclass
 class SimulatedScrapes:
-    """Samples by metric name; the totals of counters only grow. ``begin`` is each lane's time, in seconds since Monday."""
+    """Samples by metric name; the totals of counters only grow. ``begin`` is each lane's time since Monday."""
 
     interval: float
     begin: Lanes

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from tools.simulate_autoscaling.outcome import Outcome
 from tools.simulate_autoscaling.workload import Workload
 
-_HEAD = "| hospitals | policy | p95 s | p99 s | later than a minute | pod-hours | of the lower bound | changes | reversals |"
+_HEAD = (
+    "| hospitals | policy | p95 s | p99 s | later than a minute | pod-hours | of the lower bound "
+    "| changes | reversals |"
+)
 _LINE = "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 
 

@@ -48,7 +48,7 @@ class Trace:
 
 
 def by_day(counts: Counts) -> NDArray[np.int16]:
-    """Arrivals as lanes ``(step, lane)`` from two hours before each day's 04:00; the last day only ends the one before."""
+    """Arrivals as lanes ``(step, lane)`` from two hours before 04:00; the last day ends the one before."""
     begins = range(BEGIN_HOUR * 3600 - WARM_UP, len(counts) - WARM_UP - DAY, DAY)
     lanes = np.stack([counts[begin : begin + WARM_UP + DAY] for begin in begins], axis=1)
     return lanes.reshape(-1, STEP_SECONDS, lanes.shape[1]).sum(axis=1, dtype=np.int16)

@@ -110,7 +110,7 @@ def test_the_policy_that_allows_least():
 
 
 def test_a_direction_may_be_off():
-    """selectPolicy Disabled keeps the size."""
+    """Where nothing is selected the size is kept."""
     off = Rules(0, (Policy("Pods", 2, 60),), "Disabled")
     assert converted(5, 9, 0, 10, up=off) == 5
     assert converted(5, 1, 0, 10, down=off) == 5

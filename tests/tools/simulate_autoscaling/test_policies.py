@@ -67,7 +67,7 @@ def test_rivals_keep_our_bounds():
     [("nvidia", 40.0, 10.0, 6), ("supersonic", 30.0, 1.0, 2), ("cpu", 0.0, 1.9, 3)],
 )
 def test_what_rivals_ask(name, queued, busy, expected):
-    """Four times the queue of compute asks for all that may come at once, 95 % CPU for one more; SuperSONIC waits first."""
+    """Four times as long in the queue asks for all that may come at once, 95 % CPU for one more; SuperSONIC waits."""
     decider = Decider(rivals(SCALING, 0.1, 1.0)[name])
     scrapes, pods = SimulatedScrapes(15, np.zeros(1)), np.array([2.0])
     for index in range(5):

@@ -83,7 +83,7 @@ def fetch() -> None:
     if not SERVER.exists():
         subprocess.run([ROOT / "tools" / "install" / "prometheus.sh"], check=False)
     if not SERVER.exists():
-        message = "no Prometheus: tools/install/prometheus.sh fetches Debian's; where there is none, put yours at build/prometheus/"
+        message = "no Prometheus: tools/install/prometheus.sh fetches Debian's, or put yours at build/prometheus/"
         raise PrometheusMissing(message)
 
 
