@@ -1,8 +1,8 @@
 """When studies of so many hospitals arrive, second by second: days, weekends, holidays, bursts, and outages' backlogs.
 
 From the Canadian Medical Imaging Inventory (Canada's Drug Agency, surveys 2019-20 and 2022-23): 1.80 MR exams an hour
-and unit; units run 15.3 hours a day and 97.4 a week; 17 % of the sites run around the clock. The rest are assumptions, each
-with its name in ``Hospital``; all of a hospital's MR studies are read, all hospitals keep the same hours.
+and unit; units run 15.3 hours a day and 97.4 a week; 17 % of the sites run around the clock. The rest are assumptions,
+each with its name in ``Hospital``; all of a hospital's MR studies are read, all hospitals keep the same hours.
 """
 
 from dataclasses import dataclass

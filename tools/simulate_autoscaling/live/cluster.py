@@ -43,7 +43,8 @@ class Cluster:
             self.pods.append(TritonPod(name, self.rendered, self.component, self.models, self.logs))
             self.pods[-1].start()
         surplus = max(len(self.present) - size, 0)
-        for pod in sorted(self.present[::-1], key=lambda pod: pod.phase == "ready")[:surplus]:
+        youngest = list(reversed(self.present))
+        for pod in sorted(youngest, key=lambda pod: pod.phase == "ready")[:surplus]:
             pod.leave(leaving)
 
     def tell(self, prometheus: Prometheus, callers_port: int) -> None:

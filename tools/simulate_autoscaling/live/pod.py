@@ -1,4 +1,4 @@
-"""One Triton as a pod: started by the container's own script with the rendered arguments, ended by the rendered drain."""
+"""One Triton as a pod: started by the container's script with the rendered arguments, ended by the rendered drain."""
 
 import subprocess
 import threading
