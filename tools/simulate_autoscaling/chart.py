@@ -133,7 +133,18 @@ class Rendered:
 def render(example: str, changes: Manifest | None = None) -> Rendered:
     """The chart with the values of an example and some more; raises ``ChartUnreadable`` with helm's words."""
     values = CHART / "examples" / f"{example}.yaml"
-    command = [HELM, "template", RELEASE, CHART, "--namespace", NAMESPACE, "--values", values, "--values", "-"]
+    command: list[str | Path] = [
+        HELM,
+        "template",
+        RELEASE,
+        CHART,
+        "--namespace",
+        NAMESPACE,
+        "--values",
+        values,
+        "--values",
+        "-",
+    ]
     answer = subprocess.run(command, input=json.dumps(changes or {}), capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ChartUnreadable(answer.stderr.strip())
