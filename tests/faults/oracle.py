@@ -101,7 +101,13 @@ class Oracle:
             fresh = self._analyze(study)
             if {uid: stored.get(uid) for uid in fresh} != fresh:
                 broken.append("byte_differences")
+                self._keep_difference(study, stored, fresh)
         return study, broken, superseded(study, found, self._pipeline)
+
+    def _keep_difference(self, study: SentStudy, stored: Mapping[str, str], fresh: Mapping[str, str]) -> None:
+        """The site's disks are gone when somebody looks; which objects differ is not."""
+        with (self._site.folder / "logs" / "differences.log").open("a") as history:
+            history.write(json.dumps({"study": study.number, "stored": stored, "fresh": fresh}) + "\n")
 
     def _found(self, study: SentStudy) -> tuple[Found | None, dict[str, str]]:
         """The study as the archive holds it, and sha256 of each result object by UID."""
@@ -134,6 +140,8 @@ class Oracle:
         try:
             with self._site.analysis() as stub:
                 for response in stub.Analyze(requests, timeout=_ANALYSIS_SECONDS):
+                    if response.HasField("rejection"):
+                        return {"no answer": response.rejection.code}
                     if response.HasField("result"):
                         uid = response.result.sop_instance_uid
                         data[uid] = data.get(uid, b"") + response.result.data
