@@ -104,7 +104,9 @@ class Archive:
         return bytes(answer.content)
 
     async def store(self, data: bytes, *, study_id: str, sop_instance_uid: str) -> None:
-        """Store one DICOM file; one that is there already stays as it is, first write wins.
+        """Store one DICOM file; one that is there already with the same bytes stays as it is.
+
+        One with other bytes is deleted and ``ServiceUnavailable`` raised, so that the set is stored again later.
 
         Raises ``StreamInvalid`` for an object of another study or patient or with another UID, and takes it back: a
         UID that is not ours would make the object a source, and the study its own new input for ever.
@@ -120,6 +122,11 @@ class Archive:
                 await self.delete(answer["ID"])
             message = "a result object is not what the stream said it is"
             raise StreamInvalid(message)
+        if answer["Status"] == "AlreadyStored" and await self.file(answer["ID"]) != data:
+            # a disk that was full leaves an instance whose file is cut; it is ours, and nothing has committed it yet
+            await self._call("DELETE", f"/instances/{answer['ID']}", missing_ok=True)
+            message = "an object that is there already has other bytes"
+            raise ServiceUnavailable(message)
 
     async def create(self, data: bytes) -> bool:
         """Store one DICOM file that must be new; False where there was one with its identity. Not fenced."""
