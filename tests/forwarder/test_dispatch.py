@@ -74,9 +74,11 @@ def test_a_forwarder_that_dies_with_the_study_is_stopped_from_doing_so_for_ever(
 
     async def die(bench):
         study_id = bench.receive(series(Plane.SAGITTAL))
-        site.service.gate = asyncio.Event()
+        site.service.gate, before = asyncio.Event(), len(site.service.headers)
         await bench.sweep.once()
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while len(site.service.headers) == before:  # noqa: ASYNC110 - the fake has no event for it
+                await asyncio.sleep(0.01)
         bench.ledger.begin(study_id, site.service.headers[-1].input_digest)  # what a kill leaves behind
 
     for _ in range(3):

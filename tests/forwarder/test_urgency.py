@@ -93,7 +93,9 @@ def test_an_urgent_study_has_a_place_of_its_own(site):
         await bench.sweep.once()
         bench.receive(series(Plane.SAGITTAL, StudyInstanceUID="1.2.3.9", RequestedProcedurePriority="STAT"))
         await bench.sweep.once()
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(30):
+            while len(site.service.headers) < 2:  # noqa: ASYNC110 - the fake has no event for it
+                await asyncio.sleep(0.01)
         sent = [each.study_instance_uid for each in site.service.headers]
         site.service.gate.set()
         return sent, {row["id"]: row["priority"] for row in bench.ledger.board.rows()}
