@@ -124,7 +124,7 @@ class Archive:
             raise StreamInvalid(message)
         if answer["Status"] == "AlreadyStored" and await self.file(answer["ID"]) != data:
             # a disk that was full leaves an instance whose file is cut; it is ours, and nothing has committed it yet
-            await self._call("DELETE", f"/instances/{answer['ID']}", missing_ok=True)
+            await self.delete(answer["ID"])
             message = "an object that is there already has other bytes"
             raise ServiceUnavailable(message)
 

@@ -61,7 +61,7 @@ def _load(axes: Axes, day: Tuesday) -> None:
 
 
 def _pods(axes: Axes, tuesdays: Mapping[str, Tuesday]) -> None:
-    for policy, day in reversed(tuesdays.items()):
+    for policy, day in reversed(list(tuesdays.items())):
         width = 2.4 if policy == "articula" else 0.9
         axes.plot(day.hours, day.asked, color=COLORS[policy], linewidth=width, label=policy)
     axes.set(title="Triton pods asked for", xlabel="hour", ylabel="pods", ylim=(0, None))

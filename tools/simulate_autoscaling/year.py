@@ -74,7 +74,8 @@ class Year:
         callers = Pods(np.full(lanes, float(self.callers.scaling.least)), self.workload.preprocessing_start)
         deciders = (triton, Decider(self.scaling)), (callers, Decider(self.callers.scaling))
         work, known, busy = Work(self.workload.study, np.zeros(lanes)), np.zeros(lanes), np.zeros(lanes)
-        trace = Trace(arrived, *(np.zeros((steps, lanes), np.int16) for _ in range(3)), np.zeros(lanes))
+        answered, asked, ready = np.zeros((3, steps, lanes), np.int16)
+        trace = Trace(arrived, answered, asked, ready, np.zeros(lanes))
         before = round(self.workload.before / STEP_SECONDS)
         for step in range(steps):
             now = float(step * STEP_SECONDS)

@@ -67,7 +67,7 @@ def prometheus(folder: Path, rendered: Rendered, interval: float, windows: float
     }
     config.write_text(yaml.safe_dump(settings))
     port = _free_port()
-    command = [SERVER, f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
+    command = [str(SERVER), f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
     with (folder / "prometheus.log").open("wb") as log:
         server = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
     try:

@@ -29,9 +29,10 @@ from tools.simulate_autoscaling.replicas import for_average
 EXAMPLE, POOL = "hospital", "cpu"
 FASTER = 10.0
 SYNC_SECONDS = 1.5
+DNS_TTL_SECONDS = 3
 VALUES = {
     "triton": {"maxConnectionAgeSeconds": 3, "cpuPool": {"min": 1, "max": 4, "concurrency": 1}},
-    "drain": {"dnsTtlSeconds": 3, "marginSeconds": 5},
+    "drain": {"dnsTtlSeconds": DNS_TTL_SECONDS, "marginSeconds": 5},
     "orthanc": {"enabled": False, "postgresql": {"enabled": False}},
     "monitoring": {"intervalSeconds": 1},
     "autoscaling": {
@@ -109,9 +110,7 @@ def loop(stages: tuple[Stage, ...]) -> tuple[list[Moment], Summary, list[tuple[f
         models = build_repository(folder / "models")
         server = stack.enter_context(prometheus(folder / "prometheus", rendered, 1.0, FASTER))
         endpoints = Endpoints()
-        dns = VALUES["drain"]["dnsTtlSeconds"]
-        assert isinstance(dns, int)  # noqa: S101 - a constant above
-        cluster = Cluster(rendered, f"triton-{POOL}", models, folder, float(dns), endpoints)
+        cluster = Cluster(rendered, f"triton-{POOL}", models, folder, float(DNS_TTL_SECONDS), endpoints)
         stack.callback(cluster.close)
         cluster.resize(rendered.scaling(cluster.component).least)
         _await(lambda: bool(cluster.ready))
