@@ -14,11 +14,11 @@ from services.common.tensors import KNEE_CLASSIFICATION
 from services.common.triton import TritonClient
 from tools.build_engines.accuracy import MOST
 from tools.gpu_check.knees import Knee
-from tools.gpu_check.serving import Server
+from tools.gpu_check.serving import EXIT_SECONDS, Server
 
 CALLERS = 4
 _CALL_SECONDS = 120.0
-_LEAVE_SECONDS = 60.0
+_LEAVE_SECONDS = EXIT_SECONDS + 20.0
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,13 @@ class Drain:
     left_after_seconds: float
 
     @property
-    def passed(self) -> bool:
-        """Every study was answered, and rightly."""
-        return self.studies > 0 and not self.failures and self.left_with == 0
+    def problems(self) -> list[str]:
+        """What must not be: a study without its answer or with a wrong one, a server that did not leave by itself."""
+        failed = f"{len(self.failures)} studies failed while it was drained, the first with: {self.failures[:1]}"
+        stayed = f"the server that was told to leave ended with {self.left_with}"
+        none = "no study was answered while it was drained"
+        wrong = {failed: bool(self.failures), stayed: self.left_with != 0, none: self.studies == 0}
+        return [what for what, is_so in wrong.items() if is_so]
 
 
 @dataclass

@@ -41,8 +41,7 @@ class Report:
         """What must not be; empty for a run that passed."""
         changed = [f"{each.model}.{each.output} differs from ONNX Runtime" for each in self.parity if not each.passed]
         failed = [f"{each.model}: {each.failures} requests failed under load" for each in self.load if each.failures]
-        drained = [] if self.drain.passed else ["studies failed, or a server did not leave, while it was drained"]
-        return [*changed, *failed, *drained]
+        return [*changed, *failed, *self.drain.problems]
 
 
 def write(report: Report, folder: Path) -> None:

@@ -13,6 +13,7 @@ from tools.stack.probes import triton_ready
 from tools.stack.triton_server import VENV, installed_triton_command, triton_command
 
 START_SECONDS = 600.0  # ONNX Runtime's TensorRT provider builds its engines while Triton starts
+EXIT_SECONDS = 120  # a server that is told to leave may finish what it has; a busy machine is no lost study
 _LEAVE_SECONDS = 40.0
 
 
@@ -61,7 +62,8 @@ def _running(repository: Path, log: Path, home: Path | None) -> Iterator[Server]
     )
     server.prepare()
     with log.open("wb") as output:
-        process = subprocess.Popen(server.command, env=server.environment, stdout=output, stderr=output)
+        command = [*server.command, f"--exit-timeout-secs={EXIT_SECONDS}"]  # the last one counts
+        process = subprocess.Popen(command, env=server.environment, stdout=output, stderr=output)
     try:
         yield Server(f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
     finally:

@@ -17,17 +17,18 @@ ROOT = Path(__file__).parents[3]
 
 def gpu_check(*options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.gpu_check", *map(str, options)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
 
 
 @pytest.mark.triton
 @needs_triton
+@pytest.mark.timeout(600)
 def test_every_step_that_needs_no_gpu_passes_with_real_servers(tmp_path):
     """Answers compared, load measured, one server killed and one drained, and all of it reported."""
     repository = build_repository(tmp_path / "models")
     small = ("--knees", 1, "--seconds", 0.3, "--concurrency", 2, "--batches", 2, "--studies", 3)
     ended = gpu_check("--profile", "cpu", "--repository", repository, "--out", tmp_path / "out", *small)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["passed"]
     assert {each["model"] for each in report["parity"]} == {contract.name for contract in MODELS}

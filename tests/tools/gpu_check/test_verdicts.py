@@ -58,9 +58,10 @@ def test_a_study_whose_answer_is_wrong_or_missing_is_a_failure(knee):
             load.enough.set()
             caller.join()
         assert load.failures
-        assert not Drain(load.answered, tuple(load.failures), 0, 1.0).passed
+        assert Drain(load.answered, tuple(load.failures), 0, 1.0).problems
     for stayed in (None, -9):
-        assert not Drain(90, (), stayed, 60.0).passed, "it did not leave by itself"
+        assert Drain(90, (), stayed, 60.0).problems, "it did not leave by itself"
+    assert Drain(0, (), 0, 1.0).problems
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_study_whose_answer_is_wrong_or_missing_is_a_failure(knee):
     [
         ({"parity": (Parity("knee_cam", "saliency", 9.0, 4.0),)}, "knee_cam.saliency differs"),
         ({"load": (dataclasses.replace(GOOD.load[0], failures=2),)}, "2 requests failed under load"),
-        ({"drain": Drain(90, ("UNAVAILABLE: x",), 0, 3.0)}, "while it was drained"),
+        ({"drain": Drain(90, ("UNAVAILABLE: x",), 0, 3.0)}, "1 studies failed while it was drained"),
     ],
 )
 def test_a_report_says_what_is_wrong(tmp_path, change, word):
