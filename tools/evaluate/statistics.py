@@ -59,6 +59,15 @@ def interval(value: float, samples: NDArray[np.float64]) -> Interval:
     return Interval(value, float(low), float(high))
 
 
+def mean_interval(values: Vector, *, seed: int = 0) -> Interval:
+    """The mean of one number a study with its interval over studies drawn with replacement; NaN is left out."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    drawn = np.random.default_rng(seed).integers(0, len(known), (BOOTSTRAPS, len(known)))
+    return interval(float(known.mean()), known[drawn].mean(axis=1))
+
+
 def reliability(probability: Vector, truth: Truth) -> list[tuple[float, float, int]]:
     """Mean probability, share of positives and count of ten equally filled bins."""
     order = np.argsort(probability, kind="stable")

@@ -15,11 +15,13 @@ from tools.evaluate.answers import Answer
 from tools.evaluate.overlap import FEWEST_VOXELS, STRUCTURES, dice
 from tools.evaluate.real import RealReport
 from tools.evaluate.statistics import (
+    Interval,
     area_under_roc,
     bootstrap_areas,
     calibration_error,
     cross_calibrated,
     interval,
+    mean_interval,
 )
 
 Numbers = dict[str, Any]
@@ -109,17 +111,22 @@ def _mrnet(answers: Sequence[Answer]) -> Numbers:
 
 
 def segmentation(answers: Sequence[Answer]) -> Numbers:
-    """Mean over studies of the Dice of all three planes together, and of the surface distance, by structure."""
-    overlap: dict[str, float] = {}
+    """Mean over studies of the Dice of all three planes together, with its interval, and surface distance."""
+    overlap: dict[str, Interval] = {}
     surface: dict[str, float] = {}
     by_plane: dict[str, dict[str, float]] = {}
     for structure in STRUCTURES:
         name = structure.name.lower()
-        overlap[name] = _mean([_study_dice(each, structure) for each in answers])
+        overlap[name] = mean_interval(np.array([_study_dice(each, structure) for each in answers]))
         volumes = [volume[structure] for each in answers for volume in each.overlap.values() if structure in volume]
         surface[name] = _mean([each.surface_mm for each in volumes if each.surface_mm is not None])
         by_plane[name] = {plane: _plane_dice(answers, structure, plane) for plane in answers[0].overlap}
-    return {"dice": overlap, "surface_mm": surface, "dice_by_plane": by_plane}
+    return {
+        "dice": {name: found.value for name, found in overlap.items()},
+        "dice_ci": {name: [found.low, found.high] for name, found in overlap.items()},
+        "surface_mm": surface,
+        "dice_by_plane": by_plane,
+    }
 
 
 def _study_dice(each: Answer, structure: Structure) -> float:

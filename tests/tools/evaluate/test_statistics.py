@@ -10,6 +10,7 @@ from tools.evaluate.statistics import (
     calibration_error,
     cross_calibrated,
     interval,
+    mean_interval,
     reliability,
     roc,
 )
@@ -51,6 +52,15 @@ def test_the_interval_narrows_with_more_studies():
 def test_an_interval_without_samples_is_unknown():
     """Only NaN samples leave no interval."""
     assert np.isnan(interval(0.5, np.array([np.nan, np.nan])).low)
+
+
+def test_a_mean_has_an_interval_over_what_is_known():
+    """The interval has the width of two standard errors to each side, and a study without a number counts nowhere."""
+    values = np.random.default_rng(0).normal(0.8, 0.1, 401)
+    values[0] = np.nan
+    found = mean_interval(values)
+    assert found.value == pytest.approx(np.nanmean(values))
+    assert found.high - found.low == pytest.approx(4 * 0.1 / 20, rel=0.15)
 
 
 def test_calibration_is_the_distance_between_said_and_found():

@@ -48,6 +48,8 @@ def test_structures_are_pooled_over_the_planes_of_a_study():
     numbers = summary.segmentation(ANSWERS)
     assert numbers["dice"]["femur"] == pytest.approx(2 * 1900 / 4000)
     assert numbers["dice_by_plane"]["femur"] == {Plane.SAGITTAL: 0.9, Plane.CORONAL: 1.0}
+    low, high = numbers["dice_ci"]["femur"]
+    assert low <= numbers["dice"]["femur"] <= high
     assert numbers["dice"]["acl"] == 0.0
     assert math.isnan(numbers["surface_mm"]["acl"])
     assert numbers["surface_mm"]["femur"] == pytest.approx(0.25)
