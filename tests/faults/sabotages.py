@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from services.forwarder import __main__ as forwarder
-from services.forwarder import dispatch, inputs, ledger, store, sweep
+from services.forwarder import dispatch, inputs, ledger, look, store
 from services.forwarder.archive import Archive
 from services.preprocessing import pipeline, spool, worker
 from services.results import identity
@@ -70,7 +70,7 @@ def _attempts_unwritten() -> None:
 
 def _no_quiet_time() -> None:
     """A study is sent as soon as it is seen."""
-    _replace(sweep.Sweep, "_quiet", lambda *_: True)
+    _replace(look.Look, "_quiet", lambda *_: True)
 
 
 def _trouble_counts() -> None:
