@@ -110,7 +110,7 @@ class Lease:
     async def _try(self, highest: _Term | None, asked_at: float) -> bool:
         """Begin the next term where there is none, or the last one's leader was silent for a whole lease."""
         if highest != self._seen[0]:
-            self._seen = (highest, asked_at)
+            self._seen = (highest, time.monotonic())  # not before it was seen, lest it ends before the leader's own
         if highest and highest.beat != _RELEASED and asked_at - self._seen[1] < self._seconds:
             return False
         number = highest.number + 1 if highest else 1

@@ -203,6 +203,7 @@ def fake_orthanc(fake: FakeOrthanc) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Route)
     server.daemon_threads = True
+    server.socket.listen(64)  # five, as is usual here, let the sixth caller at once wait for a whole second
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -19,7 +19,7 @@ from tests.forwarder.conftest import Site
 from tests.forwarder.test_sweep import results
 from tests.studies import part10, series
 
-SECONDS = 0.6
+SECONDS = 0.9
 
 
 @asynccontextmanager
