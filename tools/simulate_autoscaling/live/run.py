@@ -7,12 +7,14 @@ entry point, the drain.
 """
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import Progress
@@ -59,7 +61,7 @@ STAGES = (Stage(0.3, 45), Stage(1.6, 90), Stage(0.2, 120))
 
 @dataclass(frozen=True)
 class Moment:
-    """What was seen at one look of the autoscaler; ``wishes`` are pods asked for by each signal."""
+    """What was seen at one look of the autoscaler; ``wishes`` are pods asked for by each signal, NaN is no answer."""
 
     second: float
     rate: float
@@ -94,12 +96,18 @@ def run(out: Path, stages: tuple[Stage, ...] = STAGES) -> int:
     """Run the loop and write ``live.json`` and ``live.png``; 0 where it grew, shrank and lost nothing."""
     moments, summary, answered = loop(stages)
     out.mkdir(parents=True, exist_ok=True)
-    report = {**asdict(summary), "passed": summary.passed, "moments": [asdict(each) for each in moments]}
+    report = {**asdict(summary), "passed": summary.passed, "moments": [_known(asdict(each)) for each in moments]}
     (out / "live.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(moments, answered, out / "live.png")
     print({key: value for key, value in asdict(summary).items() if key != "moments"})
     print(f"{out}/live.json, live.png")
     return 0 if summary.passed else 1
+
+
+def _known(moment: dict[str, Any]) -> dict[str, Any]:
+    """The moment as JSON can say it: without the signals that gave no answer."""
+    signals = {name: {k: v for k, v in moment[name].items() if math.isfinite(v)} for name in ("values", "wishes")}
+    return moment | signals
 
 
 def loop(stages: tuple[Stage, ...]) -> tuple[list[Moment], Summary, list[tuple[float, float]]]:
