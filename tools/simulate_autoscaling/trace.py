@@ -86,7 +86,7 @@ def run(case: Case) -> tuple[Outcome, Tuesday]:
 def workload(label: str) -> Workload:
     """The times of a study, by the chart's own values."""
     orthanc = chart.defaults()["orthanc"]
-    return measured(orthanc["quietSeconds"], orthanc["sweepSeconds"], WORKLOADS[label])
+    return measured(orthanc["seriesQuietSeconds"], orthanc["sweepSeconds"], WORKLOADS[label])
 
 
 def _busiest(counts: Counts) -> float:
