@@ -50,6 +50,7 @@ class Worker:
 
     def __init__(self, settings: PreprocessingSettings, counts: Path) -> None:
         self._counts = counts
+        self._killed = False
         self._connection, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=serve_jobs, args=(theirs, settings), daemon=True)
         with counted_in(counts):
@@ -58,8 +59,11 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process can take a job."""
-        return self._process.is_alive()
+        """Whether the process can take a job.
+
+        Two threads may wait for the end of a killed process; who comes second is not told and would take it for alive.
+        """
+        return not self._killed and self._process.is_alive()
 
     def run(self, job: Job, on_progress: OnProgress, *, seconds: float) -> Analysis:
         """Send a job and wait for its outcome; blocks, so call it in a thread.
@@ -83,6 +87,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the process at once; a blocked ``run`` then raises."""
+        self._killed = True
         self._process.kill()
         self._process.join()
         if self._process.pid is not None:

@@ -2,13 +2,15 @@
 
 import errno
 import multiprocessing
+import os
 import signal
 
 import pytest
 
 from services.common.errors import TRANSIENT, RefusalCode, ServiceUnavailable
 from services.common.volume import Plane
-from services.preprocessing.worker import _bound_cpu, _outcome
+from services.preprocessing.settings import PreprocessingSettings
+from services.preprocessing.worker import Worker, _bound_cpu, _outcome
 from tests.preprocessing.test_service import files_of, requests, run
 from tests.studies import series
 
@@ -27,6 +29,17 @@ def test_a_job_that_computes_without_end_is_ended_by_the_kernel():
     process.start()
     process.join(50)
     assert process.exitcode == -signal.SIGXCPU
+
+
+def test_a_killed_worker_is_dead_even_where_somebody_else_saw_it_die(tmp_path):
+    """Two threads wait for a killed process and only one is told: the next study must not get the dead worker."""
+    worker = Worker(PreprocessingSettings(triton="127.0.0.1:1", spool=tmp_path / "spool"), tmp_path)
+    assert worker.alive
+    process = worker._process.pid
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    worker.kill()
+    assert not worker.alive
 
 
 def test_what_a_parser_warns_of_is_not_logged(tmp_path, capfd):

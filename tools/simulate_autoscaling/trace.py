@@ -5,6 +5,7 @@ networks that vote, as nnU-Net's folds do, cost five times as much.
 """
 
 import json
+import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -49,7 +50,10 @@ def simulate(days: int, folder: Path, jobs: int, scales: Sequence[int] = SCALES)
     cases = [Case(label, policy, n, days) for n in reversed(scales) for label in WORKLOADS for policy in POLICIES]
     results: Results = {label: {policy: {} for policy in POLICIES} for label in WORKLOADS}
     tuesdays: dict[str, Tuesday] = {}
-    with ProcessPoolExecutor(jobs) as pool, Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
+    # spawned, not forked: a fork beside threads of gRPC may never come to itself
+    spawn = multiprocessing.get_context("spawn")
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with ProcessPoolExecutor(jobs, mp_context=spawn) as pool, Progress(*columns) as progress:
         task = progress.add_task("policies and scales", total=len(cases))
         for case, (result, tuesday) in zip(cases, pool.map(run, cases), strict=True):
             results[case.label][case.policy][str(case.hospitals)] = result
