@@ -173,7 +173,7 @@ def test_the_window_of_every_type_is_the_same_arithmetic(dtype, low, high):
     assert np.abs(window_to_uint8(voxels) - expected).max() <= 1
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     plane=st.sampled_from(list(Plane)),
     slices=st.integers(3, 70),

@@ -86,7 +86,7 @@ class Year:
             for pods, _ in deciders:
                 pods.step(now, STEP_SECONDS)
             trace.answered[step], trace.asked[step], trace.ready[step] = done, triton.asked, triton.ready
-            if step == COUNTED.start:
+            if step + 1 == COUNTED.start:
                 trace.paid_seconds[:] = -triton.paid
             if step % _STEPS_A_SCRAPE == 0:
                 scrapes.add(now, self._samples(work, known, (triton, callers), busy / _STEPS_A_SCRAPE))
