@@ -15,7 +15,7 @@ demo: install ## Send a knee study through the whole system and show its result 
 	@$(PYTHON) -m tools.demo $(if $(DICOM),--dicom "$(DICOM)")
 
 test: install tensorrt check ## Check the code and run all tests
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 faults: install ## Break every part of the real system, thousands of studies long, and say what came of it (SEED=1 replays)
 	@$(PYTHON) -m tests.faults --studies 3000 --faults 600 --seed $(SEED) --crash-points --check $(ARGS)

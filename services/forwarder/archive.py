@@ -19,6 +19,8 @@ from services.forwarder.settings import ForwarderSettings
 
 Fence = Callable[[], Awaitable[None]]
 
+# Orthanc ends a connection that was idle for a second; a request that it crosses fails
+_IDLE = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=0.5)
 _CLIENT_ERROR, _NOT_FOUND, _CONFLICT = 400, 404, 409
 
 
@@ -42,6 +44,7 @@ class Archive:
             auth=(settings.user, settings.password.get_secret_value()),
             headers={"Accept-Encoding": "identity"},
             timeout=settings.rest_seconds,
+            limits=_IDLE,
             trust_env=False,
         )
         self.fence: Fence = _open  # asked before every change of results; raises where another forwarder leads

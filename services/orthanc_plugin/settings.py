@@ -1,12 +1,14 @@
 """The plugin's settings: section "Articula" of Orthanc's configuration. Standard library only."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 SECTION = "Articula"
+_SOCKET_BYTES = 107  # Linux, sockaddr_un
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class PluginSettings:
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any]) -> "PluginSettings":
-        """Read the section; raises ``ValueError`` that names a missing or unknown key."""
+        """Read the section; raises ``ValueError`` that names a missing or unknown key, or a socket's path too long."""
         section = dict(configuration.get(SECTION, {}))
         known = {_key(each.name): each.name for each in fields(cls) if each.init}
         unknown = sorted(set(section) - set(known))
@@ -46,6 +48,9 @@ class PluginSettings:
         except TypeError as error:
             message = f'section "{SECTION}" is incomplete: {error}'
             raise ValueError(message) from error
+        if len(os.fsencode(settings.desk)) > _SOCKET_BYTES:
+            message = f'"{SECTION}" needs a shorter "PagesSocket" than {settings.desk}: {_SOCKET_BYTES} bytes at most'
+            raise ValueError(message)
         object.__setattr__(settings, "shared_index", _shared_index(configuration))
         return settings
 

@@ -9,13 +9,13 @@ from services.common.watchdog import EXIT_STATUS, Watchdog
 BLOCKED = """
 import asyncio, time
 from services.common import watchdog
-watchdog._EVENT_LOOP_SECONDS = 0.5
+watchdog._LISTEN_SECONDS, watchdog._EVENT_LOOP_SECONDS = 0.1, 5.0
 async def main():
     guard = watchdog.Watchdog()
     task = asyncio.create_task(guard.keep_event_loop())
     await asyncio.sleep(0)
     guard.guard()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1)
     print("alive", flush=True)
     time.sleep(30)
 asyncio.run(main())

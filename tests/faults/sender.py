@@ -12,6 +12,7 @@ from tests.faults.deliveries import SLICES, Delivery, SentStudy, make_study
 from tools.stack.state import StackState
 
 _AGAIN_SECONDS = 0.1
+_IDLE = httpx.Limits(keepalive_expiry=0.5)  # Orthanc ends a connection that was idle for a second
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Sender:
         self, state: StackState, log: SenderLog, *, deadline: float, pause_seconds: float | None = None
     ) -> None:
         auth = (state.user, state.password)
-        self._http = httpx.Client(base_url=state.orthanc_url, auth=auth, timeout=10, trust_env=False)
+        self._http = httpx.Client(base_url=state.orthanc_url, auth=auth, timeout=10, limits=_IDLE, trust_env=False)
         self._log = log
         self._deadline = deadline
         self._pause_seconds = pause_seconds  # before the second half of a delivery; a seeded one unless given

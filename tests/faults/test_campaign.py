@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -33,24 +35,31 @@ POINTS = [
 ]
 
 
+@pytest.fixture
+def folder():
+    """A short path: a Unix socket's has 107 bytes at most, and those of pytest are deep."""
+    with tempfile.TemporaryDirectory(prefix="articula-faults-") as path:
+        yield Path(path)
+
+
 @pytest.mark.parametrize("_", [pytest.param("", marks=real)])
-def test_a_short_campaign_loses_and_doubles_nothing(tmp_path, _):
+def test_a_short_campaign_loses_and_doubles_nothing(folder, _):
     """Eight faults of other kinds while twenty studies arrive, by the command that people use."""
     command = [sys.executable, "-m", "tests.faults", "--studies", "20", "--faults", "8", "--seed", "11"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        [*command, "--folder", tmp_path / "site"], cwd=tmp_path, env=environment, check=False, capture_output=True
+        [*command, "--folder", folder / "site"], cwd=folder, env=environment, check=False, capture_output=True
     )
     assert ended.returncode == 0, ended.stdout.decode()
-    report = json.loads((tmp_path / "build" / "faults" / "report.json").read_text())
+    report = json.loads((folder / "build" / "faults" / "report.json").read_text())
     assert (report["studies"], report["faults"]) == (20, 8)
     assert (report["lost"], report["doubled"], report["leaked"], report["byte_differences"]) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("_", [pytest.param("", marks=real)])
-def test_a_kill_at_a_durable_write_loses_and_doubles_nothing(tmp_path, _):
+def test_a_kill_at_a_durable_write_loses_and_doubles_nothing(folder, _):
     """One of each process; ``make faults`` goes through all of them."""
-    with running_site(tmp_path / "site", 12, trace=True, quiet_seconds=0.6) as site:
+    with running_site(folder / "site", 12, trace=True, quiet_seconds=0.6) as site:
         crashes = Crashes(site, 12)
         reached = [crashes.crash(point).seconds is not None for point in POINTS]
         verdict = crashes.judge(in_vain=len(POINTS))

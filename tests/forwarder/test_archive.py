@@ -1,6 +1,7 @@
-"""What is in the archive already is believed only where its bytes are right."""
+"""The archive as a peer: its bytes are checked, and its habits known."""
 
 import asyncio
+import shutil
 
 import pydicom
 import pytest
@@ -10,6 +11,7 @@ from services.common.volume import Plane
 from services.forwarder.archive import Archive
 from services.forwarder.settings import ForwarderSettings
 from tests.fakes.orthanc_server import FakeOrthanc, fake_orthanc, orthanc_id
+from tests.real.orthanc import real_orthanc
 from tests.studies import part10, series
 
 
@@ -35,3 +37,24 @@ def test_an_object_whose_file_was_cut_is_stored_anew():
         assert not fake.files
         store(url, dataset)
     assert fake.files[key] == part10(dataset)
+
+
+@pytest.mark.orthanc
+@pytest.mark.skipif(not shutil.which("Orthanc", path="/usr/sbin:/usr/bin"), reason="no Orthanc; run make test")
+def test_no_request_crosses_the_end_of_an_idle_connection(tmp_path):
+    """Orthanc ends it after a second without a word; thirty clients come back around that moment."""
+
+    async def again(settings: ForwarderSettings, seconds: float) -> None:
+        async with Archive(settings) as archive:
+            await archive.studies()
+            await asyncio.sleep(seconds)
+            await archive.studies()
+
+    async def all_of_them(settings: ForwarderSettings) -> None:
+        await asyncio.gather(*(again(settings, 0.97 + 0.002 * number) for number in range(30)))
+
+    with real_orthanc(tmp_path / "orthanc", "127.0.0.1:1") as orthanc:
+        state = orthanc.state
+        settings = ForwarderSettings(orthanc_url=state.orthanc_url, user=state.user, password=state.password)
+        for _ in range(3):
+            asyncio.run(all_of_them(settings))

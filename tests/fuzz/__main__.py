@@ -1,12 +1,13 @@
 """``python -m tests.fuzz``: damaged studies without end, and what the intake makes of them."""
 
 import argparse
+import itertools
 import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tests.fuzz.campaign import MAX_BYTES, MAX_SECONDS, Tally, run
@@ -18,21 +19,25 @@ FINDINGS = Path("build/fuzz")
 def main() -> None:
     """Run, print the table, and exit with 1 where anything escaped."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--executions", type=int, default=200_000)
+    parser.add_argument("--executions", type=int, default=10**9, help="stop after so many")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop earlier after this time")
     parser.add_argument("--first", type=int, default=0, help="number of the first case, to replay it")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     console = Console()
-    until = time.monotonic() + 60 * arguments.minutes
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    begin, seconds, done = time.monotonic(), 60 * arguments.minutes, itertools.count(1)
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("damaged studies", total=arguments.executions)
+        task = progress.add_task("damaged studies", total=seconds)
+
+        def show() -> None:
+            progress.update(task, completed=time.monotonic() - begin, description=f"{next(done):,} damaged studies")
+
         tally = run(
             range(arguments.first, arguments.first + arguments.executions),
             processes=arguments.processes,
-            on_case=lambda: progress.advance(task),
-            go_on=lambda: time.monotonic() < until,
+            on_case=show,
+            go_on=lambda: time.monotonic() - begin < seconds,
         )
     console.print(_table(tally))
     _save(tally, console)

@@ -35,6 +35,14 @@ def test_a_missing_or_unknown_key_is_named():
         PluginSettings.from_configuration({})
 
 
+def test_a_socket_that_the_system_can_not_bind_is_named():
+    """The ledger may lie deep; its neighbour, the socket, may not."""
+    deep = {**SECTION, "Ledger": f"/srv/{'d' * 100}/ledger.sqlite"}
+    with pytest.raises(ValueError, match="PagesSocket"):
+        PluginSettings.from_configuration({"Articula": deep})
+    assert PluginSettings.from_configuration({"Articula": {**deep, "PagesSocket": "/run/pages.sock"}}).desk
+
+
 @pytest.mark.parametrize(
     ("index", "words"),
     [

@@ -78,7 +78,7 @@ class Summary:
 
     faster: float
     studies: int
-    failed: int
+    failures: list[str]
     p95_s: float
     most_pods: int
     last_pods: int
@@ -89,7 +89,7 @@ class Summary:
     @property
     def passed(self) -> bool:
         """It grew, it shrank to what it had, and nothing was lost."""
-        return self.most_pods > 1 and self.last_pods == 1 and not self.failed and not self.killed_pods
+        return self.most_pods > 1 and self.last_pods == 1 and not self.failures and not self.killed_pods
 
 
 def run(out: Path, stages: tuple[Stage, ...] = STAGES) -> int:
@@ -99,7 +99,7 @@ def run(out: Path, stages: tuple[Stage, ...] = STAGES) -> int:
     report = {**asdict(summary), "passed": summary.passed, "moments": [_known(asdict(each)) for each in moments]}
     (out / "live.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(moments, answered, out / "live.png")
-    print({key: value for key, value in asdict(summary).items() if key != "moments"})
+    print(asdict(summary))
     print(f"{out}/live.json, live.png")
     return 0 if summary.passed else 1
 
@@ -132,7 +132,7 @@ def loop(stages: tuple[Stage, ...]) -> tuple[list[Moment], Summary, list[tuple[f
         summary = Summary(
             faster=FASTER,
             studies=len(waits) + len(load.failures),
-            failed=len(load.failures),
+            failures=load.failures,
             p95_s=round(float(np.percentile(waits, 95)), 2),
             most_pods=most,
             last_pods=moments[-1].desired,
