@@ -14,7 +14,7 @@ help: ## Show this list
 demo: install ## Send a knee study through the whole system and show its result (DICOM=<folder> for your own)
 	@$(PYTHON) -m tools.demo $(if $(DICOM),--dicom "$(DICOM)")
 
-test: install tensorrt check ## Check the code and run all tests
+test: install tensorrt store check ## Check the code and run all tests
 	@$(PYTHON) -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 faults: install ## Break every part of the real system, thousands of studies long, and say what came of it (SEED=1 replays)
@@ -60,7 +60,7 @@ secrets: ## Make the passwords and certificates that compose.yaml mounts
 drill: install ## Lose a whole machine on purpose, restore it, and count the results
 	@$(PYTHON) -m tools.drill
 
-chart: install ## Check the Helm chart without a cluster: lint, schemas, properties, and its commands run
+chart: install store ## Check the Helm chart without a cluster: lint, schemas, properties, and its commands run
 	@for values in charts/articula/examples/*.yaml; do \
 		build/helm/helm lint --strict --quiet charts/articula --values $$values && \
 		build/helm/helm template articula charts/articula --values $$values >/dev/null || exit 1; done
@@ -81,9 +81,12 @@ clean: ## Stop everything and remove build/ and .venv/
 	-@test -x $(PYTHON) && $(PYTHON) -m tools.stack down
 	@rm -rf build .venv
 
-.PHONY: install tensorrt
+.PHONY: install tensorrt store
 install:
 	@tools/install/install.sh
 
 tensorrt: install
 	@tools/install/tensorrt.sh
+
+store: install
+	@tools/install/store.sh

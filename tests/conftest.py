@@ -1,4 +1,4 @@
-"""How two processes share the tests: what starts real servers never runs beside its like, the rest goes file by file."""
+"""How two processes share the tests: what starts real servers runs one by one, the rest beside it file by file."""
 
 import pytest
 

@@ -4,25 +4,32 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from services.orthanc_plugin.probe import read_configuration
 from services.orthanc_plugin.settings import PluginSettings
-from tests.chart.rendering import ROOT, named, needs_helm, rendered
+from tests.chart.rendering import ROOT, environment, named, needs_helm, rendered
 from tests.faults.tiny_models import build_repository
+from tests.real.orthanc import wait_for
 from tools.pin_models import REPOSITORY
+from tools.stack import plan
 
 pytestmark = needs_helm
+STORE = ROOT / "build" / "store-venv" / "bin"
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
 
 
-def _run(words: list[str], places: dict[str, Path | str]) -> subprocess.CompletedProcess[str]:
-    """Run a container's command with its folders elsewhere."""
+def _run(words: list[str], places: dict[str, Path | str], **given: str) -> subprocess.CompletedProcess[str]:
+    """Run a container's command with its folders elsewhere, and the environment that it is given."""
     for place in sorted(places, key=len, reverse=True):
         words = [str(places[place]) + word.removeprefix(place) if word.startswith(place) else word for word in words]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # spinning threads starve whoever shares the machine
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=250, env=environment)
+    threads = {"OPENBLAS_NUM_THREADS": "1"}  # spinning ones starve whoever shares the machine
+    variables = {**os.environ, **threads, **given}
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=250, env=variables)
 
 
 def _configure(folder: Path, users: str) -> subprocess.CompletedProcess[str]:
@@ -130,6 +137,48 @@ def test_models_are_copied_from_an_image(tmp_path):
     assert (tmp_path / "target/knee_cam/config.pbtxt").read_text() == "x"
     mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
     assert mounts["models"] == "/models"
+
+
+@contextmanager
+def _bucket(models: Path) -> Iterator[str]:
+    """A real S3 store with these models at s3://models/1; its address."""
+    port = plan._free_port()
+    log = (models.parent / "store.log").open("wb")
+    with log, subprocess.Popen([STORE / "moto_server", "--port", str(port)], stdout=log, stderr=log) as store:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(lambda: _aws(address, "s3", "mb", "s3://models").returncode == 0)
+            assert _aws(address, "s3", "sync", str(models), "s3://models/1").returncode == 0
+            yield address
+        finally:
+            store.terminate()
+
+
+def _aws(address: str, *words: str) -> subprocess.CompletedProcess[str]:
+    given = {"AWS_ENDPOINT_URL": address, "AWS_DEFAULT_REGION": "us-east-1", **KEYS}
+    return _run(["aws", *words], {"aws": STORE / "aws"}, **given)
+
+
+@pytest.mark.skipif(not (STORE / "aws").exists(), reason="no S3 store; run tools/install/store.sh")
+def test_models_are_copied_from_a_bucket(tmp_path):
+    """What the bucket holds, no more: a file of an earlier version goes. A store without them ends the pod's start."""
+    (tmp_path / "models/knee_cam/1").mkdir(parents=True)
+    (tmp_path / "models/knee_cam/1/model.onnx").write_bytes(b"m" * 9_000_000)  # in several parts
+    (tmp_path / "target/old").mkdir(parents=True)
+    (tmp_path / "target/old/config.pbtxt").write_text("x")
+    with _bucket(tmp_path / "models") as address:
+        store = {"uri": "s3://models/1", "endpoint": address, "existingSecret": "store"}
+        changes = {"models": {"source": "s3", "s3": store}}
+        deployment = named(rendered("shared", json.dumps(changes)), "Deployment", "articula-triton-cpu")
+        container = deployment["spec"]["template"]["spec"]["initContainers"][0]
+        variables = {**environment(container), **KEYS}
+        places = {"aws": STORE / "aws", "/target": tmp_path / "target"}
+        assert _run(container["command"], places, **variables).returncode == 0
+        missing = [word.replace("s3://models/1", "s3://nowhere/1") for word in container["command"]]
+        assert "NoSuchBucket" in _run(missing, places, **variables).stderr
+    files = [path for path in (tmp_path / "target").rglob("*") if path.is_file()]
+    assert [path.relative_to(tmp_path / "target").as_posix() for path in files] == ["knee_cam/1/model.onnx"]
+    assert files[0].stat().st_size == 9_000_000
 
 
 def test_triton_knows_the_arguments_it_gets():

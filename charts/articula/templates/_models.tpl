@@ -42,7 +42,7 @@
   command: [aws, s3, sync, --only-show-errors, --delete, {{ .Values.models.s3.uri | quote }}, /target]
   env:
     - { name: HOME, value: /tmp }
-    - { name: AWS_REGION, value: {{ .Values.models.s3.region }} }
+    - { name: AWS_DEFAULT_REGION, value: {{ .Values.models.s3.region }} }
     {{- with .Values.models.s3.endpoint }}
     - { name: AWS_ENDPOINT_URL, value: {{ . | quote }} }
     {{- end }}

@@ -77,7 +77,7 @@ class Load:
                 list(planes.map(lambda _: triton.infer(KNEE_SEGMENTATION, _SEGMENTATION), range(_PLANES)))
             triton.infer(KNEE_CLASSIFICATION, _CLASSIFICATION)
         except ArticulaError as error:
-            self.failures.append(str(error))
+            self.failures.append(f"{error} ({error.__cause__})")
             self._studies.labels("rejected").inc()
         else:
             self.answered.append((arrived, time.monotonic() - arrived))
