@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.faults.namespace import FREEZER
 
 _ALL = 100
+_TRIES = 30
 
 
 @contextmanager
@@ -35,12 +36,24 @@ def lost_packets(port: int, percent: int) -> Iterator[None]:
 @contextmanager
 def full_disk(mount: Path, size: str) -> Iterator[None]:
     """A tmpfs has room for nothing more than it holds; ``size`` is what it gets back."""
-    state = os.statvfs(mount)
-    _resize(mount, str((state.f_blocks - state.f_bfree + 1) * state.f_bsize))
+    _shrink(mount)
     try:
         yield
     finally:
         _resize(mount, size)
+
+
+def _shrink(mount: Path) -> None:
+    """Down to what is used: refused where more is used by then, so it is asked again."""
+    for tries_left in reversed(range(_TRIES)):
+        state = os.statvfs(mount)
+        try:
+            _resize(mount, str((state.f_blocks - state.f_bfree + 1) * state.f_bsize))
+        except subprocess.CalledProcessError:
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 def small_disk(mount: Path, size: str) -> None:
