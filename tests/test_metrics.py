@@ -28,7 +28,7 @@ from tests.fakes.result_objects import result_objects
 from tests.fakes.triton_server import FakeTriton, fake_triton
 from tests.preprocessing.live_service import analyze, files_of, requests
 from tests.studies import STUDY, part10, study
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 
 ROOT = Path(__file__).parents[1]
 _PLUMBING = frozenset({"", "le"})
@@ -50,7 +50,7 @@ class Scrape:
 @contextmanager
 def process_of(module: str, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A service as it is started in earnest, and the port of its metrics."""
-    port = _free_port()
+    port = free_port()
     values = {f"ARTICULA_{name.upper()}": str(value) for name, value in settings.items()}
     environment = {**os.environ, **values, "ARTICULA_METRICS_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, env=environment)
@@ -89,7 +89,7 @@ class Full(FakeTriton):
 
 @contextmanager
 def preprocessing(triton: FakeTriton, folder: Path, **settings) -> Iterator[tuple[subprocess.Popen[bytes], int, str]]:
-    listen = f"127.0.0.1:{_free_port()}"
+    listen = f"127.0.0.1:{free_port()}"
     chosen = {"listen": listen, "spool": folder / "spool", "infer_seconds": 10, **settings}
     with (
         fake_triton(triton) as target,
@@ -156,7 +156,7 @@ def test_a_full_queue_is_counted_as_such(tmp_path):
 
 def test_the_forwarder_shows_its_backlog_until_the_result_is_visible(tmp_path):
     """One study: backlog 1 and an age that grows while the service is away, then 0 and one observation."""
-    orthanc, port_of_analysis = FakeOrthanc(clock=datetime.now(UTC).strftime("%Y%m%dT%H%M%S")), _free_port()
+    orthanc, port_of_analysis = FakeOrthanc(clock=datetime.now(UTC).strftime("%Y%m%dT%H%M%S")), free_port()
     settings = {"ledger": tmp_path / "ledger.sqlite", "password": "p", "quiet_seconds": 0.2, "sweep_seconds": 0.3}
     with (
         fake_orthanc(orthanc) as url,

@@ -4,6 +4,7 @@ Measured on Triton 2.51: the default channel sends every request to one pod, a d
 gives up retrying requests larger than its retry buffer without a word. The channel arguments below cure all three.
 """
 
+import itertools
 import json
 import math
 import time
@@ -55,9 +56,9 @@ _REASONS = {
     "StatusCode.INVALID_ARGUMENT": "invalid",
     "StatusCode.INTERNAL": "backend",
 }
-# what a server that ends says: it has no such model any more, or gives up what it was computing
-_ENDING = frozenset({"StatusCode.NOT_FOUND", "StatusCode.CANCELLED"})
-_ROUNDS = 4
+# How often more than gRPC does. A server that ends has no such model any more, or gives up what it was computing. And
+# gRPC never repeats a call whose answer has begun to arrive: it is cut off when a connection ends of age, now and then
+_REPEATS = {"model_not_found": 3, "cancelled": 3, "unavailable": 1}
 REASONS = ("queue_full", "no_time", *_REASONS.values(), "other")
 
 Array = NDArray[Any]
@@ -122,20 +123,21 @@ class TritonClient:
         return {spec.name: _checked(spec, answer) for spec in contract.outputs}
 
     def _answer(self, contract: ModelContract, tensors: list[triton_grpc.InferInput]) -> triton_grpc.InferResult:
-        """Ask, in some rounds where a draining server was met in every one of gRPC's attempts; its turn comes often."""
+        """Ask, and ask again where that helps; a draining server's turn comes often."""
         outputs = [triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs]
-        for rounds_left in reversed(range(_ROUNDS)):
+        for asked in itertools.count():
             seconds = self._seconds()
             try:
                 return self._client.infer(
                     contract.name, tensors, outputs=outputs, client_timeout=seconds, priority=self.priority
                 )
             except InferenceServerException as error:
-                if rounds_left and error.status() in _ENDING:
+                reason = _reason(error)
+                if asked < _REPEATS.get(reason, 0):
                     continue
-                TRITON_REJECTIONS.labels(_reason(error)).inc()
+                TRITON_REJECTIONS.labels(reason).inc()
                 raise _unavailable(error) from error
-        raise AssertionError  # the last round returns or raises
+        raise AssertionError  # the loop returns or raises
 
     def _seconds(self) -> float:
         """Time for the next call; raises ``ServiceUnavailable`` where the study has none left."""

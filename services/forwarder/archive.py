@@ -109,7 +109,8 @@ class Archive:
     async def store(self, data: bytes, *, study_id: str, sop_instance_uid: str) -> None:
         """Store one DICOM file; one that is there already with the same bytes stays as it is.
 
-        One with other bytes is deleted and ``ServiceUnavailable`` raised, so that the set is stored again later.
+        What the archive then holds is read back: on a full disk Orthanc says "Success" and keeps an empty file
+        (decision 14). Other bytes are deleted and ``ServiceUnavailable`` raised, so that the set is stored again later.
 
         Raises ``StreamInvalid`` for an object of another study or patient or with another UID, and takes it back: a
         UID that is not ours would make the object a source, and the study its own new input for ever.
@@ -125,10 +126,9 @@ class Archive:
                 await self.delete(answer["ID"])
             message = "a result object is not what the stream said it is"
             raise StreamInvalid(message)
-        if answer["Status"] == "AlreadyStored" and await self.file(answer["ID"]) != data:
-            # a disk that was full leaves an instance whose file is cut; it is ours, and nothing has committed it yet
+        if await self.file(answer["ID"]) != data:  # it is ours, and nothing has committed it yet
             await self.delete(answer["ID"])
-            message = "an object that is there already has other bytes"
+            message = "the archive holds other bytes than it was given; its disk may be full"
             raise ServiceUnavailable(message)
 
     async def create(self, data: bytes) -> bool:

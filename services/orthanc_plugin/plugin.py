@@ -37,7 +37,10 @@ def register() -> None:
     from services.orthanc_plugin.supervision import Forwarder  # noqa: PLC0415
 
     logging.getLogger("articula").addHandler(_OrthancLog())
-    settings = PluginSettings.from_configuration(json.loads(orthanc.GetConfiguration()))
+    configuration = json.loads(orthanc.GetConfiguration())
+    if configuration.get("MaximumStorageCacheSize") != 0:
+        orthanc.LogWarning('Articula: set "MaximumStorageCacheSize" to 0, or files that a full disk cut go unnoticed')
+    settings = PluginSettings.from_configuration(configuration)
     forwarder = Forwarder(
         [settings.python, "-m", "services.forwarder"],
         root=ROOT,

@@ -142,7 +142,7 @@ def test_models_are_copied_from_an_image(tmp_path):
 @contextmanager
 def _bucket(models: Path) -> Iterator[str]:
     """A real S3 store with these models at s3://models/1; its address."""
-    port = plan._free_port()
+    port = plan.free_port()
     log = (models.parent / "store.log").open("wb")
     with log, subprocess.Popen([STORE / "moto_server", "--port", str(port)], stdout=log, stderr=log) as store:
         try:

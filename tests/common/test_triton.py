@@ -1,6 +1,7 @@
 """The client against a real Triton with the real models: values survive, trouble is typed, a dead backend is seen."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,9 @@ from services.common.pb import analysis_pb2 as pb
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS, ModelContract
 from services.common.triton import TritonClient
 from tests.fakes.triton_server import FakeTriton, fake_triton
-from tools.stack.plan import _free_port
+from tests.faults.proxy import Proxy, ProxyLoop, Trouble
+from tests.faults.tiny_models import build_repository
+from tools.stack.plan import free_port
 from tools.stack.probes import triton_alive, triton_ready
 from tools.stack.triton_server import MODEL_REPOSITORY, VENV, triton_command
 
@@ -33,8 +36,8 @@ needs_triton = pytest.mark.skipif(not (VENV / "bin").exists(), reason="no Triton
 @contextmanager
 def real_triton(repository: Path, log: Path, *, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A tritonserver on free ports; yields its address before it is ready."""
-    port = port or _free_port()
-    server = triton_command(repository, grpc_port=port, metrics_port=_free_port())
+    port = port or free_port()
+    server = triton_command(repository, grpc_port=port, metrics_port=free_port())
     server.prepare()
     with log.open("wb") as output:
         process = subprocess.Popen(server.command, env=server.environment, stdout=output, stderr=output)
@@ -148,6 +151,31 @@ def test_a_model_file_with_another_digest_is_not_loaded(tmp_path):
     with real_triton(repository, tmp_path / "log") as (_, process):
         assert process.wait(60) != 0
     assert "onnx_sha256 says" in (tmp_path / "log").read_text()
+
+
+class CutsOnce(Proxy):
+    """Heals with its first cut."""
+
+    async def reset(self) -> None:
+        """End every connection, for the last time."""
+        self.trouble = Trouble()
+        await super().reset()
+
+
+@pytest.mark.triton
+@needs_triton
+def test_an_answer_that_is_cut_off_is_asked_for_again(tmp_path):
+    """A server that ends connections of age cuts one now and then, and gRPC never repeats what has begun to arrive."""
+    half = sum(each.nbytes for each in random_inputs(KNEE_SEGMENTATION).values()) * 3 // 2  # the answer is as large
+    with real_triton(build_repository(tmp_path / "models"), tmp_path / "log") as (target, _), ProxyLoop() as loop:
+        assert until(lambda: triton_ready(target)), (tmp_path / "log").read_text()[-3000:]
+        proxy = CutsOnce(("127.0.0.1", int(target.rpartition(":")[2])), random.Random(1))  # noqa: S311
+        loop.call(proxy.serve())
+        with TritonClient(f"127.0.0.1:{proxy.port}", timeout_seconds=30) as triton:
+            triton.infer(KNEE_SEGMENTATION, random_inputs(KNEE_SEGMENTATION))
+            loop.call(proxy.suffer(Trouble(cut_after_bytes=half)))
+            triton.infer(KNEE_SEGMENTATION, random_inputs(KNEE_SEGMENTATION))
+        assert proxy.trouble == Trouble(), "nothing was cut"
 
 
 def test_inputs_against_the_contract_never_leave_the_process():

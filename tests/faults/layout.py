@@ -174,4 +174,4 @@ def _nothing() -> None:
 
 def free_ports() -> dict[str, int]:
     """A free port for each listener."""
-    return {name: plan._free_port() for name in ("orthanc", "dicom", "analysis", "triton", "triton-metrics")}
+    return {name: plan.free_port() for name in ("orthanc", "dicom", "analysis", "triton", "triton-metrics")}

@@ -70,7 +70,7 @@ class Site:
         try:
             with TritonClient(self.state.triton, timeout_seconds=_PROBE_SECONDS, tls_folder=tls) as triton:
                 for contract in (KNEE_SEGMENTATION, KNEE_CLASSIFICATION):
-                    triton.infer(contract, probes._zeros(contract))
+                    triton.infer(contract, probes.zeros(contract))
                 return probes._saliency_is_right(triton)
         except (ArticulaError, OSError):
             return False

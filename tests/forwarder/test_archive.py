@@ -39,6 +39,24 @@ def test_an_object_whose_file_was_cut_is_stored_anew():
     assert fake.files[key] == part10(dataset)
 
 
+class FullDisk(FakeOrthanc):
+    """As Orthanc does with a small file: success, and nothing is there."""
+
+    def put(self, data: bytes) -> dict[str, str]:
+        """Store one DICOM file, or so it says."""
+        answer = super().put(data)
+        self.files[answer["ID"]] = b""
+        return answer
+
+
+def test_a_success_that_kept_nothing_is_taken_back():
+    """Orthanc looks at no error when it closes the file; its cache, which is off, would show the whole object."""
+    fake = FullDisk()
+    with fake_orthanc(fake) as url, pytest.raises(ServiceUnavailable, match="full"):
+        store(url, series(Plane.SAGITTAL)[0])
+    assert not fake.files
+
+
 @pytest.mark.orthanc
 @pytest.mark.skipif(not shutil.which("Orthanc", path="/usr/sbin:/usr/bin"), reason="no Orthanc; run make test")
 def test_no_request_crosses_the_end_of_an_idle_connection(tmp_path):

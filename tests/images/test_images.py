@@ -26,7 +26,7 @@ from tools.demo.send import study_of
 from tools.drill.results import result_sets, wait_final
 from tools.phantom.study import write_study
 from tools.secrets.__main__ import make_secrets, orthanc_secrets
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 from tools.stack.state import StackState
 
 pytestmark = [
@@ -59,9 +59,9 @@ def owned(folder):
 @contextmanager
 def triton_running(image, folder) -> Iterator[tuple[subprocess.Popen[bytes], str, Callable[[], bool]]]:
     """Triton's container once it is healthy, its address, and its health check."""
-    log, grpc_port, http_port = folder / "triton.log", _free_port(), _free_port()
+    log, grpc_port, http_port = folder / "triton.log", free_port(), free_port()
     environment = {"ARTICULA_TLS_FOLDER": "/run/tls", "ARTICULA_EXIT_SECONDS": "1"}
-    ports = [f"--http-port={http_port}", f"--grpc-port={grpc_port}", f"--metrics-port={_free_port()}"]
+    ports = [f"--http-port={http_port}", f"--grpc-port={grpc_port}", f"--metrics-port={free_port()}"]
     binds = {folder / "secrets/tls/triton": "/run/tls"}
     with image.running(log, environment=environment, binds=binds, arguments=ports) as process:
         until_healthy(image, process, log, environment, [str(http_port)])
@@ -72,7 +72,7 @@ def triton_running(image, folder) -> Iterator[tuple[subprocess.Popen[bytes], str
 @contextmanager
 def preprocessing_running(image, folder, triton) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
     """The service's container once it is healthy, its address, and that of its metrics."""
-    log, port, metrics_port = folder / "preprocessing.log", _free_port(), _free_port()
+    log, port, metrics_port = folder / "preprocessing.log", free_port(), free_port()
     environment = {
         "ARTICULA_LISTEN": f"127.0.0.1:{port}",
         "ARTICULA_METRICS_PORT": str(metrics_port),
@@ -88,7 +88,7 @@ def preprocessing_running(image, folder, triton) -> Iterator[tuple[subprocess.Po
 @contextmanager
 def orthanc_running(image, folder, analysis) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Orthanc's container once the forwarder runs, and its URL."""
-    log, port = folder / "orthanc.log", _free_port()
+    log, port = folder / "orthanc.log", free_port()
     environment = {"ARTICULA_TLS_FOLDER": "/run/tls"}
     binds = {
         owned(folder / "archive"): "/srv/orthanc",
@@ -145,7 +145,7 @@ def configuration_folder(image, folder, port, analysis):
     """The image's configuration with the secrets beside it, on free ports."""
     shutil.copytree(image.root / "opt/articula/orthanc", folder)
     base = json.loads((folder / "orthanc.json").read_text())
-    (folder / "orthanc.json").write_text(json.dumps(base | {"HttpPort": port, "DicomPort": _free_port()}))
+    (folder / "orthanc.json").write_text(json.dumps(base | {"HttpPort": port, "DicomPort": free_port()}))
     passwords = {"reader": "reader-password", "articula": "forwarder-password"}
     private = orthanc_secrets(passwords, log_key="key")
     private["Articula"] |= {"OrthancUrl": f"http://127.0.0.1:{port}", "Analysis": analysis, "QuietSeconds": 1}

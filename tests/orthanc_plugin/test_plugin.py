@@ -40,7 +40,7 @@ def results_in(orthanc) -> list[str]:
 def test_a_study_gets_its_results_once_and_its_state_is_shown(tmp_path):
     """C-STORE in, one stream, two objects stored, state done; our own results start nothing again."""
     servicer = FakeAnalysis(make_objects=result_objects)
-    port = plan._free_port()
+    port = plan.free_port()
     write(tmp_path / "study", study())
     with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
         dcmsend(tmp_path / "study", orthanc.state)
@@ -55,7 +55,7 @@ def test_a_study_gets_its_results_once_and_its_state_is_shown(tmp_path):
 def test_a_restarted_forwarder_leaves_what_ended_as_it_is(tmp_path):
     """No result stays no result, word for word, and nothing is sent again."""
     servicer = FakeAnalysis(["no_result"], make_objects=result_objects)
-    port = plan._free_port()
+    port = plan.free_port()
     write(tmp_path / "study", series(Plane.SAGITTAL))
     with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
         dcmsend(tmp_path / "study", orthanc.state)
@@ -75,7 +75,7 @@ def test_a_restarted_forwarder_leaves_what_ended_as_it_is(tmp_path):
 def test_a_late_series_makes_a_new_result(tmp_path):
     """More images are another input: a second stream with another digest."""
     servicer = FakeAnalysis(make_objects=result_objects)
-    port = plan._free_port()
+    port = plan.free_port()
     write(tmp_path / "first", series(Plane.SAGITTAL))
     write(tmp_path / "late", series(Plane.CORONAL, number=2))
     with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
@@ -90,7 +90,7 @@ def test_a_late_series_makes_a_new_result(tmp_path):
 def test_a_study_without_mr_is_refused_on_the_study_and_nothing_is_sent(tmp_path):
     """A CT shows no_result with its code and advice."""
     servicer = FakeAnalysis()
-    port = plan._free_port()
+    port = plan.free_port()
     write(tmp_path / "ct", series(Plane.AXIAL, SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT"))
     with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
         dcmsend(tmp_path / "ct", orthanc.state)
@@ -104,7 +104,7 @@ def test_a_study_without_mr_is_refused_on_the_study_and_nothing_is_sent(tmp_path
 def test_a_service_that_is_down_is_waited_for(tmp_path):
     """The study stays visible as waiting, and is done once the service is there."""
     servicer = FakeAnalysis(make_objects=result_objects)
-    port = plan._free_port()
+    port = plan.free_port()
     write(tmp_path / "study", series(Plane.SAGITTAL))
     with real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
         dcmsend(tmp_path / "study", orthanc.state)
@@ -116,7 +116,7 @@ def test_a_service_that_is_down_is_waited_for(tmp_path):
 def test_orthanc_killed_inside_the_quiet_time_loses_no_study(tmp_path):
     """Kill -9 before the study was looked at takes the forwarder along; after the restart the sweep finds the study."""
     servicer = FakeAnalysis(make_objects=result_objects)
-    port = plan._free_port()
+    port = plan.free_port()
     write(tmp_path / "study", series(Plane.SAGITTAL))
     with analysis_in_thread(servicer, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
         dcmsend(tmp_path / "study", orthanc.state)

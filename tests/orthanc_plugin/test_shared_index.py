@@ -22,7 +22,7 @@ from tests.real import postgresql as real
 from tests.real.orthanc import RealOrthanc, forwarders, orthanc_process, wait_for
 from tests.studies import series, write
 from tools.demo.send import dcmsend
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 from tools.stack.probes import orthanc_ready
 
 pytestmark = [
@@ -85,7 +85,7 @@ def done(orthanc: RealOrthanc, study_uid: str) -> bool:
 @pytest.mark.timeout(150)
 def test_one_of_two_leads_and_the_other_takes_over_when_it_is_killed(tmp_path):
     """A study is sent once, whoever received it; after kill -9 of the leader's Orthanc the next study is done, too."""
-    servicer, analysis_port = FakeAnalysis(make_objects=result_objects), _free_port()
+    servicer, analysis_port = FakeAnalysis(make_objects=result_objects), free_port()
     write(tmp_path / "first", series(Plane.SAGITTAL, StudyInstanceUID="1.2.3.1"))
     write(tmp_path / "second", series(Plane.SAGITTAL, StudyInstanceUID="1.2.3.2"))
     analysis = f"127.0.0.1:{analysis_port}"

@@ -89,7 +89,7 @@ def results_as_described(header, instances) -> list[bytes]:
 def clinic_at(folder: Path, **service) -> Iterator[Clinic]:
     """A clinic of its own."""
     servicer = FakeAnalysis(**{"make_objects": results_as_described, **service})
-    port = plan._free_port()
+    port = plan.free_port()
     with analysis_in_thread(servicer, port), real_orthanc(folder, f"127.0.0.1:{port}") as orthanc:
         yield Clinic(orthanc, servicer)
 

@@ -63,7 +63,7 @@ def orthanc_process(
     Hints are off: whatever is tested here must not need them.
     """
     passwords = {"demo": "demo-password", "articula": "forwarder-password"}
-    http_port, dicom_port = plan._free_port(), plan._free_port()
+    http_port, dicom_port = plan.free_port(), plan.free_port()
     configuration = orthanc_configuration(
         folder, http_port=http_port, dicom_port=dicom_port, analysis=analysis, passwords=passwords
     )

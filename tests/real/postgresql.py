@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 
 PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 INDEX_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so")
@@ -28,7 +28,7 @@ def postgresql() -> Iterator[int]:
     assert PROGRAMS is not None
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="articula-postgresql-") as folder:  # pytest's are closed to other users
-        data, port, password = Path(folder) / "data", _free_port(), Path(folder) / "password"
+        data, port, password = Path(folder) / "data", free_port(), Path(folder) / "password"
         data.mkdir()
         password.write_text(PASSWORD)
         if as_user:

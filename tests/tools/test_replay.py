@@ -13,7 +13,7 @@ from tests.fakes.result_objects import result_objects
 from tests.real.orthanc import real_orthanc, wait_for
 from tests.studies import STUDY, part10, series
 from tools import replay
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 
 pytestmark = [
     pytest.mark.orthanc,
@@ -23,7 +23,7 @@ pytestmark = [
 
 def test_what_was_set_aside_is_listed_and_replayed(tmp_path, monkeypatch, capsys):
     """The list names study, code and advice; the command makes the study due, and it is done."""
-    service, port = FakeAnalysis(["PROCESSING_ERROR"], make_objects=result_objects), _free_port()
+    service, port = FakeAnalysis(["PROCESSING_ERROR"], make_objects=result_objects), free_port()
     with analysis_in_thread(service, port), real_orthanc(tmp_path / "orthanc", f"127.0.0.1:{port}") as orthanc:
         for each in series(Plane.SAGITTAL):
             orthanc.rest.store(part10(each))

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 from tools.stack.probes import triton_ready
 from tools.stack.triton_server import VENV, installed_triton_command, triton_command
 
@@ -54,7 +54,7 @@ def serving(repository: Path, logs: Path, *, home: Path | None = None, count: in
 
 @contextmanager
 def _running(repository: Path, log: Path, home: Path | None) -> Iterator[Server]:
-    grpc_port, metrics_port = _free_port(), _free_port()
+    grpc_port, metrics_port = free_port(), free_port()
     server = (
         installed_triton_command(home, repository, grpc_port=grpc_port, metrics_port=metrics_port)
         if home

@@ -18,7 +18,8 @@ def orthanc_configuration(
 ) -> dict[str, Any]:
     """Configuration for ``Orthanc <file>``; ``state`` is its folder, ``passwords`` by user, the forwarder's among them.
 
-    First write wins: results are content-addressed, so an instance that exists is never overwritten.
+    First write wins: results are content-addressed, so an instance that exists is never overwritten. No cache of files:
+    it would hide from the forwarder what a full disk did not keep.
     """
     ohif = OHIF.is_dir()
     plugins = ["libOrthancPython.so", "libOrthancDicomWeb.so", *(["libServeFolders.so"] if ohif else [])]
@@ -40,6 +41,7 @@ def orthanc_configuration(
         "RestApiWriteToFileSystemEnabled": False,
         "HttpCompressionEnabled": False,
         "OverwriteInstances": False,
+        "MaximumStorageCacheSize": 0,
         "StableAge": 5,
         "UserMetadata": {METADATA_NAME: METADATA_NUMBER},
         "Plugins": [

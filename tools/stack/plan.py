@@ -18,6 +18,8 @@ from tools.stack.state import StackState
 from tools.stack.triton_server import MODEL_REPOSITORY, triton_command
 
 USER = "demo"
+_LOWEST_PORT, _OUTGOING_PORTS = 15_000, 32_768  # Linux gives outgoing connections the ports from there on
+_given: set[int] = set()
 _DEFAULT_PORTS = {
     "orthanc": 8042,
     "dicom": 4242,
@@ -42,7 +44,7 @@ def make_plan(folder: Path, *, repository: Path = MODEL_REPOSITORY, usual_ports:
     folder = folder.resolve()
     for name in ("logs", "spool", "orthanc/storage", "orthanc/temporary"):
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    ports = choose_ports() if usual_ports else {name: _free_port() for name in _DEFAULT_PORTS}
+    ports = choose_ports() if usual_ports else {name: free_port() for name in _DEFAULT_PORTS}
     passwords = credentials(folder / "credentials.json")
     state = StackState(
         pid=os.getpid(),
@@ -62,7 +64,7 @@ def make_plan(folder: Path, *, repository: Path = MODEL_REPOSITORY, usual_ports:
 
 def choose_ports() -> dict[str, int]:
     """The usual port of each listener, or a free one where it is taken."""
-    return {name: port if _is_free(port) else _free_port() for name, port in _DEFAULT_PORTS.items()}
+    return {name: port if _is_free(port) else free_port() for name, port in _DEFAULT_PORTS.items()}
 
 
 def credentials(path: Path) -> dict[str, str]:
@@ -136,7 +138,10 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_port() -> int:
+    """One that nobody has and nobody was given; no outgoing connection can take it before its server starts."""
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_OUTGOING_PORTS - _LOWEST_PORT)
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port

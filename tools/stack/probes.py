@@ -19,7 +19,7 @@ def triton_ready(target: str) -> bool:
     try:
         with TritonClient(target, timeout_seconds=_SECONDS) as triton:
             for contract in (KNEE_SEGMENTATION, KNEE_CLASSIFICATION):
-                triton.infer(contract, _zeros(contract))
+                triton.infer(contract, zeros(contract))
             return _saliency_is_right(triton)
     except ArticulaError:
         return False
@@ -69,14 +69,15 @@ def orthanc_ready(url: str, user: str, password: str) -> bool:
         return False
 
 
-def _zeros(contract: ModelContract) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def zeros(contract: ModelContract) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+    """Inputs of one model by name, without the batch dimension."""
     types = {"UINT8": np.uint8, "FP16": np.float16, "FP32": np.float32, "INT64": np.int64}
     return {spec.name: np.zeros(spec.shape, types[spec.data_type]) for spec in contract.inputs}
 
 
 def _saliency_is_right(triton: TritonClient) -> bool:
     """One hot cell comes back as heat at its place: values survive the round trip, not only shapes."""
-    inputs = _zeros(KNEE_CAM)
+    inputs = zeros(KNEE_CAM)
     inputs["class_maps"][1, 5, 3, 16, 8] = 4.0
     inputs["attention"][1, 5, 3] = 1.0
     inputs["label"][0] = 3

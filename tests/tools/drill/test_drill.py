@@ -14,7 +14,7 @@ from tests.studies import STUDY, study, write
 from tools.demo.send import dcmsend
 from tools.drill.backup import BackupDamaged, restore, save
 from tools.drill.results import ResultSet, differences, result_sets, wait_final
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 from tools.stack.state import AlreadyRunning, claimed
 
 
@@ -85,7 +85,7 @@ def test_a_real_orthanc_comes_back_with_each_study_analysed_once(tmp_path):
     stack = tmp_path / "stack"
     stack.mkdir()
     (stack / "credentials.json").write_text("{}")
-    port = _free_port()
+    port = free_port()
     analysis = f"127.0.0.1:{port}"
     with analysis_in_thread(FakeAnalysis(make_objects=object_and_manifest), port):
         with real_orthanc(stack / "orthanc", analysis) as orthanc:

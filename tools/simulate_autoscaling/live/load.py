@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from services.common.errors import ArticulaError
 from services.common.tensors import KNEE_CLASSIFICATION, KNEE_SEGMENTATION
 from services.common.triton import TritonClient
-from tools.stack.plan import _free_port
-from tools.stack.probes import _zeros
+from tools.stack.plan import free_port
+from tools.stack.probes import zeros
 
-_SEGMENTATION, _CLASSIFICATION = _zeros(KNEE_SEGMENTATION), _zeros(KNEE_CLASSIFICATION)
+_SEGMENTATION, _CLASSIFICATION = zeros(KNEE_SEGMENTATION), zeros(KNEE_CLASSIFICATION)
 _PLANES = 3
 _STUDY_SECONDS = 60.0
 
@@ -35,7 +35,7 @@ class Load:
     workers: int
     answered: list[tuple[float, float]] = field(default_factory=list)  # (arrival, seconds) on the monotonic clock
     failures: list[str] = field(default_factory=list)
-    metrics_port: int = field(default_factory=_free_port)
+    metrics_port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         registry = CollectorRegistry()

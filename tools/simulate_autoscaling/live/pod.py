@@ -10,8 +10,8 @@ from services.common.errors import ArticulaError
 from services.common.tensors import KNEE_SEGMENTATION
 from services.common.triton import TritonClient
 from tools.simulate_autoscaling.chart import Leaving, Rendered
-from tools.stack.plan import _free_port
-from tools.stack.probes import _zeros
+from tools.stack.plan import free_port
+from tools.stack.probes import zeros
 from tools.stack.triton_server import MODEL_REPOSITORY, triton_command
 
 _READY_SECONDS = 120.0
@@ -27,8 +27,8 @@ class TritonPod:
     component: str
     models: Path
     logs: Path
-    grpc_port: int = field(default_factory=_free_port)
-    metrics_port: int = field(default_factory=_free_port)
+    grpc_port: int = field(default_factory=free_port)
+    metrics_port: int = field(default_factory=free_port)
     phase: str = "starting"
     killed: bool = False
     cold_start: float = 0.0
@@ -108,7 +108,7 @@ class TritonPod:
     def _answers(self) -> bool:
         try:
             with TritonClient(self.target, timeout_seconds=5) as triton:
-                triton.infer(KNEE_SEGMENTATION, _zeros(KNEE_SEGMENTATION))
+                triton.infer(KNEE_SEGMENTATION, zeros(KNEE_SEGMENTATION))
         except ArticulaError:
             return False
         return True

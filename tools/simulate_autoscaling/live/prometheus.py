@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from tools.simulate_autoscaling.chart import NAMESPACE, Rendered
-from tools.stack.plan import _free_port
+from tools.stack.plan import free_port
 from tools.stack.triton_server import ROOT
 
 SERVER = ROOT / "build" / "prometheus" / "prometheus"
@@ -66,7 +66,7 @@ def prometheus(folder: Path, rendered: Rendered, interval: float, windows: float
         "scrape_configs": [scraped],
     }
     config.write_text(yaml.safe_dump(settings))
-    port = _free_port()
+    port = free_port()
     command = [str(SERVER), f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
     with (folder / "prometheus.log").open("wb") as log:
         server = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
