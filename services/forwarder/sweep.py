@@ -1,7 +1,7 @@
 """Desired against actual, again and again: every eligible study carries the result set of its current input.
 
-Nothing here depends on events. A sweep lists the archive's studies and looks at those that changed since the last look;
-hints only end the pause early. Trouble with one study never keeps a sweep from the next one.
+Nothing here depends on events. A sweep lists the archive's studies and looks at those whose turn it is; hints only end
+the pause early. Trouble with one study never keeps a sweep from the next one.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from services.forwarder.look import Look
 from services.forwarder.replay import Replay
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.steadiness import Steadiness
+from services.forwarder.turns import Turns
+from services.forwarder.urgency import BACKFILL
 
 log = structlog.get_logger()
 
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 _VERSION_SECONDS = 2.0
 _SHORTEST_PAUSE_SECONDS = 0.2
 _PAUSE_PER_LISTING = 4.0  # listing a large archive takes seconds; a fifth of the time is Orthanc's share for it
+_OTHERS_SECONDS = 1.0  # for studies that are not on their way, or as long as the pause where that is longer
 
 
 class Sweep:
@@ -43,10 +46,10 @@ class Sweep:
         self._replay = replay
         self._leadership = leadership
         self._versions = Steadiness()
-        self._settled: dict[str, str] = {}  # study -> the version at which nothing was left to do
+        self._turns = Turns(audit_seconds=settings.audit_seconds)
         self._hinted = asyncio.Event()
-        self._audited = time.monotonic()
         self._shortest_pause = _SHORTEST_PAUSE_SECONDS
+        self._behind = False  # some studies did not get their turn
         self.beat: Callable[[], None] = lambda: None  # called often while all is well
 
     def hint(self) -> None:
@@ -63,43 +66,55 @@ class Sweep:
             except ArticulaError as error:
                 log.warning("sweep interrupted", code=error.code, reason=str(error))
             await asyncio.sleep(self._shortest_pause)  # a burst of hints is one
+            if self._behind:
+                continue
             with contextlib.suppress(TimeoutError):
                 pause = min(self._settings.sweep_seconds, self._look.next_quiet)
                 await asyncio.wait_for(self._hinted.wait(), pause)
 
     async def once(self) -> None:
-        """Look at every study that is not settled, and start what is due; one that does not lead only watches."""
+        """Look at the studies whose turn it is, and start what is due; one that does not lead only watches."""
         leads = await self._leadership.leads()
-        self._audit()
         if leads:
             for study_id in await self._replay.fulfil():
-                self._settled.pop(study_id, None)
+                self._turns.unsettle(study_id)
         started = time.monotonic()
         studies = await self._archive.studies()
-        self._shortest_pause = max(_SHORTEST_PAUSE_SECONDS, _PAUSE_PER_LISTING * (time.monotonic() - started))
-        self._begin(studies, leads=leads)
-        for study in sorted(studies, key=self._urgency):
-            self.beat()
-            await self._visit(study, leads=leads)
+        listed = time.monotonic()
+        self._shortest_pause = max(_SHORTEST_PAUSE_SECONDS, _PAUSE_PER_LISTING * (listed - started))
+        ages = self._begin(studies, leads=leads)
+        on_their_way, others = self._turns.order(studies, listed, is_backfill=self._is_backfill)
+        for study in sorted(on_their_way, key=self._urgency):
+            await self._visit(study, ages[study.study_id], leads=leads)
+        ends = time.monotonic() + max(_OTHERS_SECONDS, self._shortest_pause)
+        for study in others:
+            self._behind = time.monotonic() > ends
+            if self._behind:
+                return
+            await self._visit(study, ages[study.study_id], leads=leads)
+        self._behind = False
 
-    def _begin(self, studies: list[StoredStudy], *, leads: bool) -> None:
+    def _begin(self, studies: list[StoredStudy], *, leads: bool) -> dict[str, float]:
+        """Forget what is gone; for how long each study has had its present version, in seconds."""
         present = {study.study_id for study in studies}
         self._dispatcher.board.see(studies)
         self._dispatcher.keep_only(present if leads else ())
         self._versions.keep_only(present)
-        self._settled = {key: value for key, value in self._settled.items() if key in present}
+        self._turns.keep_only(present)
         self._look.begin(present)
+        now = time.monotonic()
+        return {each.study_id: self._versions.seconds(each.study_id, each.version, now) for each in studies}
 
-    async def _visit(self, study: StoredStudy, *, leads: bool) -> None:
-        version_seconds = self._versions.seconds(study.study_id, study.version, time.monotonic())
-        if self._settled.get(study.study_id) == study.version or self._dispatcher.has(study.study_id):
+    async def _visit(self, study: StoredStudy, age: float, *, leads: bool) -> None:
+        self.beat()
+        if self._dispatcher.has(study.study_id):
             return
         with structlog.contextvars.bound_contextvars():
             bind_study(study.study_instance_uid, self._settings.log_key)
-            if await self._look_safely(study, leads=leads):
-                self._dispatcher.board.finish(study.study_id)
-                if version_seconds >= _VERSION_SECONDS:
-                    self._settled[study.study_id] = study.version
+            ended = await self._look_safely(study, leads=leads)
+        if ended:
+            self._dispatcher.board.finish(study.study_id)
+        self._turns.looked(study, time.monotonic(), settled=ended and age >= _VERSION_SECONDS)
 
     async def _look_safely(self, study: StoredStudy, *, leads: bool) -> bool:
         """Look at one study; whatever goes wrong concerns this study only."""
@@ -111,11 +126,9 @@ class Sweep:
             log.critical("unexpected error", code=type(error).__name__)
         return False
 
-    def _audit(self) -> None:
-        """Now and then trust nothing remembered: the archive does not tell of deletions."""
-        if time.monotonic() - self._audited > self._settings.audit_seconds:
-            self._settled.clear()
-            self._audited = time.monotonic()
+    def _is_backfill(self, study_id: str) -> bool:
+        known = self._dispatcher.board.triage(study_id)
+        return known is not None and known[0] == BACKFILL
 
     def _urgency(self, study: StoredStudy) -> float:
         """Urgent studies are looked at first, then those that nobody has looked at yet."""
