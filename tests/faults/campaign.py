@@ -201,10 +201,10 @@ def _settle(oracle: Oracle, studies: Sequence[SentStudy], bound: float, progress
 
 
 def _wasted(studies: Sequence[SentStudy], injections: Sequence[Injection]) -> int:
-    """How many results may be in vain: a study whose last part is late has one, and a fault may split a few more."""
+    """How many analyses may be in vain: one of a study whose last part is late, one of each that a fault touched."""
     late = sum(each.delivery is Delivery.LATE for each in studies)
-    split = sum(len(each.touched) for each in injections if each.archive)
-    return late + split + len(studies) // 20
+    touched = sum(len(each.touched) for each in injections)
+    return late + touched + len(studies) // 20
 
 
 def _refusals(refusals: Sequence[tuple[float, str]], injections: Sequence[Injection]) -> list[str]:

@@ -49,7 +49,7 @@ def violations(sent: SentStudy, found: Found | None, pipeline_digest: str) -> li
     whole = sent.input_digest(pipeline_digest)
     checks = {
         "lost": _is_lost(sent, found, whole),
-        "doubled": _is_doubled(sent, found, pipeline_digest),
+        "doubled": _is_doubled(sent, found, pipeline_digest) or outdated(sent, found, pipeline_digest),
         "partial": _is_partial(found),
         "wrong_patient": not all(_is_about(each, sent) for each in found.results),
         "wrong_outcome": found.state in FINAL and found.state not in sent.outcomes,
@@ -58,9 +58,10 @@ def violations(sent: SentStudy, found: Found | None, pipeline_digest: str) -> li
     return [name for name, broken in checks.items() if broken]
 
 
-def superseded(sent: SentStudy, found: Found | None, pipeline_digest: str) -> int:
-    """How many result sets the study has of what it was before it was whole."""
-    return len(found.manifests.keys() - {sent.input_digest(pipeline_digest)}) if found else 0
+def outdated(sent: SentStudy, found: Found | None, pipeline_digest: str) -> bool:
+    """Whether a result set of what the study was before it was whole stands beside that of the whole study."""
+    whole = sent.input_digest(pipeline_digest)
+    return found is not None and whole in found.manifests and len(found.manifests) > 1
 
 
 def _is_lost(sent: SentStudy, found: Found, whole: str) -> bool:

@@ -7,6 +7,7 @@ faults are undone: the files that were sent must give the objects that are store
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,11 +20,13 @@ import pydicom
 
 from services.common.pb import analysis_pb2 as pb
 from tests.faults.deliveries import ID_CANARY, NAME_CANARY, UID_CANARY, Delivery, SentStudy
-from tests.faults.invariants import FINAL, Found, superseded, violations
+from tests.faults.invariants import FINAL, Found, outdated, violations
 from tests.faults.site import Site
 
 _CHUNK = 1024 * 1024
 _ANALYSIS_SECONDS = 45.0
+_TIDYING_SECONDS = 15.0  # what a result replaces goes with the next look at the study
+_ANSWERED = b'"event": "study answered"'
 _CANARIES = tuple(each.encode() for each in (NAME_CANARY, ID_CANARY, UID_CANARY))
 _LISTS = ("lost", "doubled", "partial", "wrong_patient", "wrong_outcome", "unbounded", "orphaned", "byte_differences")
 
@@ -35,7 +38,7 @@ class Verdict:
     broken: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in _LISTS})
     leaks: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)  # by the archive, while nothing was wrong with the archive
-    superseded: int = 0
+    in_vain: int = 0  # analyses beyond one a study
     wasteful: bool = False
     compared: int = 0
 
@@ -56,7 +59,7 @@ class Verdict:
         parts = [f"{name} {numbers}" for name, numbers in self.broken.items() if numbers]
         parts += [f"{len(self.leaks)} leaks, the first {self.leaks[0]}"] if self.leaks else []
         parts += [f"archive refused {self.refusals}"] if self.refusals else []
-        parts += [f"{self.superseded} results in vain"] if self.wasteful else []
+        parts += [f"{self.in_vain} analyses in vain"] if self.wasteful else []
         return ", ".join(parts) or "nothing"
 
 
@@ -68,6 +71,7 @@ class Oracle:
         self._site = site
         self._http = httpx.Client(base_url=site.state.orthanc_url, auth=auth, timeout=30, trust_env=False)
         self._pipeline = site.pipeline_digest()
+        self._answered_before = self._answered()
 
     def unfinished(self, studies: Sequence[SentStudy]) -> list[SentStudy]:
         """Studies without a final state for what was sent."""
@@ -82,27 +86,34 @@ class Oracle:
         return ended and status.get("input_digest") == study.input_digest(self._pipeline)
 
     def judge(self, studies: Sequence[SentStudy], *, wasted: int) -> Verdict:
-        """Check all invariants; so many results may be of studies that were not whole yet."""
-        verdict = Verdict()
+        """Check all invariants; so many analyses may be beyond one a study."""
+        verdict = Verdict(in_vain=max(self._answered() - self._answered_before - len(studies), 0))
+        verdict.wasteful = verdict.in_vain > wasted
         with ThreadPoolExecutor(2) as threads:
-            for study, broken, vain in threads.map(self._judge, studies):
+            for study, broken in threads.map(self._judge, studies):
                 for name in broken:
                     verdict.broken[name].append(study.number)
-                verdict.superseded += vain
                 verdict.compared += study.delivery not in {Delivery.DELETED, Delivery.DEADLY}
-        verdict.wasteful = verdict.superseded > wasted
         verdict.leaks = [*self._named_outside(), *self._left_in_spool(), *self._orphans()]
         return verdict
 
-    def _judge(self, study: SentStudy) -> tuple[SentStudy, list[str], int]:
+    def _answered(self) -> int:
+        """Analyses that the service has finished so far, by its log."""
+        return (self._site.folder / "logs" / "preprocessing.log").read_bytes().count(_ANSWERED)
+
+    def _judge(self, study: SentStudy) -> tuple[SentStudy, list[str]]:
         found, stored = self._found(study)
+        ends = time.monotonic() + _TIDYING_SECONDS
+        while outdated(study, found, self._pipeline) and time.monotonic() < ends:
+            time.sleep(0.5)
+            found, stored = self._found(study)
         broken = violations(study, found, self._pipeline)
         if found and found.state in {"done", "no_result"} and study.delivery is not Delivery.DELETED:
             fresh = self._analyze(study)
             if {uid: stored.get(uid) for uid in fresh} != fresh:
                 broken.append("byte_differences")
                 self._keep_difference(study, stored, fresh)
-        return study, broken, superseded(study, found, self._pipeline)
+        return study, broken
 
     def _keep_difference(self, study: SentStudy, stored: Mapping[str, str], fresh: Mapping[str, str]) -> None:
         """The site's disks are gone when somebody looks; which objects differ is not."""

@@ -42,7 +42,7 @@ class Story:
     crash: Point | None = None
     strike: str = ""
     pause_seconds: float = 0.0  # before the last series of a late study
-    in_vain: int = 0  # results of studies that were not whole
+    in_vain: int = 0  # analyses beyond one a study
 
 
 def _cut(site: Site) -> AbstractContextManager[None]:

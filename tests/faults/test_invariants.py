@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from tests.faults.deliveries import Delivery, make_study
-from tests.faults.invariants import KEY_OBJECT, Found, superseded, violations
+from tests.faults.invariants import KEY_OBJECT, Found, outdated, violations
 
 PIPELINE = "5" * 64
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -68,7 +68,7 @@ def changed(each: Found, uid: str, **attributes) -> Found:
 def test_nothing_is_seen_where_everything_is_right():
     """A whole set of the whole study, and nothing else."""
     assert violations(sent(), found(sent()), PIPELINE) == []
-    assert superseded(sent(), found(sent()), PIPELINE) == 0
+    assert not outdated(sent(), found(sent()), PIPELINE)
 
 
 @pytest.mark.parametrize("state", ["", "waiting", "running", "retrying"])
@@ -101,13 +101,13 @@ def test_an_end_for_an_older_state_of_the_study_is_lost():
     assert violations(study, replace(found(study), input_digest=old, results=results), PIPELINE) == ["lost"]
 
 
-def test_a_superseded_set_is_in_vain_but_no_violation():
-    """A study that grew has had a result before."""
+def test_a_set_beside_the_one_that_replaced_it_is_doubled():
+    """A study that grew has had a result before, and people can't know which one counts."""
     study = sent(Delivery.LATE)
     old = manifest(study, "2.25.4", about=study.input_digest(PIPELINE, 4), lists=("2.25.3",))
     grown = replace(found(study), results=(*found(study).results, result(study, "2.25.3"), old))
-    assert violations(study, grown, PIPELINE) == []
-    assert superseded(study, grown, PIPELINE) == 1
+    assert violations(study, grown, PIPELINE) == ["doubled"]
+    assert outdated(study, grown, PIPELINE)
 
 
 def test_two_sets_of_one_input_are_doubled():

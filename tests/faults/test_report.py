@@ -27,7 +27,7 @@ def injection(kind: str, recovery: float, *touched: int) -> dict[str, object]:
 
 def record(seed: int, *injections, leaks=(), **broken) -> dict[str, object]:
     """One round of ten studies."""
-    rest = {"refusals": [], "superseded": 1, "compared": 9, "settle_seconds": 2.0, "seconds": 60, "clean": not broken}
+    rest = {"refusals": [], "in_vain": 1, "compared": 9, "settle_seconds": 2.0, "seconds": 60, "clean": not broken}
     return {"seed": seed, "studies": 10, "injections": injections, "leaks": list(leaks), "broken": broken, **rest}
 
 
