@@ -43,7 +43,7 @@ class Minded:
         """Whether it ended, or, as Triton does, lives on with a dead backend process."""
         if self.process is None:
             return False
-        return self.process.poll() is not None or (self.name == "triton" and probes._has_dead_child(self.process.pid))
+        return self.process.poll() is not None or (self.name == "triton" and probes.has_dead_child(self.process.pid))
 
     def kill_group(self) -> None:
         """End it and everything it started."""

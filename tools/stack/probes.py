@@ -31,10 +31,11 @@ def triton_alive(target: str, pid: int) -> bool:
     Triton neither restarts a dead backend process nor reports it; it stays behind as a zombie child, which tells for
     every model and instance at once. One failed inference may be a passing load, so it gets a second chance.
     """
-    return not _has_dead_child(pid) and (_answers_rightly(target) or _answers_rightly(target))
+    return not has_dead_child(pid) and (_answers_rightly(target) or _answers_rightly(target))
 
 
-def _has_dead_child(pid: int) -> bool:
+def has_dead_child(pid: int) -> bool:
+    """Whether a child of the process is a zombie, or the process is gone."""
     try:
         children = psutil.Process(pid).children()
         return any(child.status() == psutil.STATUS_ZOMBIE for child in children)

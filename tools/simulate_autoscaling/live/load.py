@@ -18,6 +18,7 @@ from tools.stack.probes import zeros
 _SEGMENTATION, _CLASSIFICATION = zeros(KNEE_SEGMENTATION), zeros(KNEE_CLASSIFICATION)
 _PLANES = 3
 _STUDY_SECONDS = 60.0
+_ATTEMPTS = 3  # of a study, as the forwarder has them
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Load:
     workers: int
     answered: list[tuple[float, float]] = field(default_factory=list)  # (arrival, seconds) on the monotonic clock
     failures: list[str] = field(default_factory=list)
+    retried: int = 0
     metrics_port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -72,18 +74,22 @@ class Load:
         triton.close()
 
     def _read(self, triton: TritonClient, arrived: float) -> None:
-        try:
-            with ThreadPoolExecutor(_PLANES) as planes:
-                list(planes.map(lambda _: triton.infer(KNEE_SEGMENTATION, _SEGMENTATION), range(_PLANES)))
-            triton.infer(KNEE_CLASSIFICATION, _CLASSIFICATION)
-        except ArticulaError as error:
-            self.failures.append(f"{error} ({error.__cause__})")
-            self._studies.labels("rejected").inc()
-        else:
-            self.answered.append((arrived, time.monotonic() - arrived))
-            self._studies.labels("findings").inc()
-        finally:
-            self._in_work.dec()
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                with ThreadPoolExecutor(_PLANES) as planes:
+                    list(planes.map(lambda _: triton.infer(KNEE_SEGMENTATION, _SEGMENTATION), range(_PLANES)))
+                triton.infer(KNEE_CLASSIFICATION, _CLASSIFICATION)
+            except ArticulaError as error:
+                if attempts_left:
+                    self.retried += 1
+                    continue
+                self.failures.append(f"{error} ({error.__cause__})")
+                self._studies.labels("rejected").inc()
+            else:
+                self.answered.append((arrived, time.monotonic() - arrived))
+                self._studies.labels("findings").inc()
+            break
+        self._in_work.dec()
 
 
 def arrivals(rate: float, seconds: float, rng: np.random.Generator) -> int:

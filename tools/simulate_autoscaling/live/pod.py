@@ -11,10 +11,10 @@ from services.common.tensors import KNEE_SEGMENTATION
 from services.common.triton import TritonClient
 from tools.simulate_autoscaling.chart import Leaving, Rendered
 from tools.stack.plan import free_port
-from tools.stack.probes import zeros
+from tools.stack.probes import has_dead_child, zeros
 from tools.stack.triton_server import MODEL_REPOSITORY, triton_command
 
-_READY_SECONDS = 120.0
+_PROBE_SECONDS = 0.3
 _LOCAL = ("ARTICULA_TLS_FOLDER", "ARTICULA_MODELS")  # certificates and volumes of a cluster
 
 
@@ -31,6 +31,7 @@ class TritonPod:
     metrics_port: int = field(default_factory=free_port)
     phase: str = "starting"
     killed: bool = False
+    restarts: int = 0
     cold_start: float = 0.0
     leave_seconds: float = 0.0
 
@@ -52,12 +53,10 @@ class TritonPod:
             f"--metrics-port={self.metrics_port}",
             "--allow-http=false",
         ]
-        command = ["sh", str(MODEL_REPOSITORY / "serve.sh"), *self.rendered.arguments(self.component), *local]
-        self._prepare = server.prepare
-        self._prepare()
-        with (self.logs / f"{self.name}.log").open("wb") as log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        threading.Thread(target=self._await_ready, daemon=True).start()
+        self._command = ["sh", str(MODEL_REPOSITORY / "serve.sh"), *self.rendered.arguments(self.component), *local]
+        self._environment, self._prepare = environment, server.prepare
+        self._run()
+        threading.Thread(target=self._probe, daemon=True).start()
 
     @property
     def target(self) -> str:
@@ -80,7 +79,13 @@ class TritonPod:
 
     def stop(self) -> None:
         """At once, as at the end of everything."""
+        self.phase = "leaving"
         self._process.terminate()
+
+    def _run(self) -> None:
+        self._prepare()
+        with (self.logs / f"{self.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def _leave(self, leaving: Leaving) -> None:
         begin = time.monotonic()
@@ -95,15 +100,19 @@ class TritonPod:
         self.leave_seconds = time.monotonic() - begin
         self.phase = "gone"
 
-    def _await_ready(self) -> None:
-        """Ready is a right answer, not an open port."""
+    def _probe(self) -> None:
+        """Ready is a right answer, not an open port; alive is a server whose models' processes are."""
         begin = time.monotonic()
-        while time.monotonic() - begin < _READY_SECONDS and self.phase == "starting":
-            if self._answers():
+        while self.phase in {"starting", "ready"}:
+            if self.phase == "starting" and self._answers():
                 self.cold_start = time.monotonic() - begin
                 self.phase = "ready" if self.phase == "starting" else self.phase
-                return
-            time.sleep(0.3)
+            if has_dead_child(self._process.pid) and self.phase == "ready":
+                self.restarts += 1
+                self._process.kill()
+                self._process.wait()
+                self._run()
+            time.sleep(_PROBE_SECONDS)
 
     def _answers(self) -> bool:
         try:

@@ -79,10 +79,12 @@ class Summary:
     faster: float
     studies: int
     failures: list[str]
+    retried: int
     p95_s: float
     most_pods: int
     last_pods: int
     killed_pods: int
+    restarts: int
     cold_start_s: list[float]
     leave_s: list[float]
 
@@ -133,10 +135,12 @@ def loop(stages: tuple[Stage, ...]) -> tuple[list[Moment], Summary, list[tuple[f
             faster=FASTER,
             studies=len(waits) + len(load.failures),
             failures=load.failures,
+            retried=load.retried,
             p95_s=round(float(np.percentile(waits, 95)), 2),
             most_pods=most,
             last_pods=moments[-1].desired,
             killed_pods=sum(pod.killed for pod in cluster.pods),
+            restarts=sum(pod.restarts for pod in cluster.pods),
             cold_start_s=[round(pod.cold_start, 1) for pod in cluster.pods],
             leave_s=[round(pod.leave_seconds, 1) for pod in cluster.pods if pod.phase == "gone"],
         )
