@@ -21,8 +21,8 @@ from services.forwarder.look import Look
 from services.forwarder.replay import Replay
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.steadiness import Steadiness
-from services.forwarder.turns import Turns
 from services.forwarder.urgency import BACKFILL
+from services.forwarder.visits import Visits
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class Sweep:
         self._replay = replay
         self._leadership = leadership
         self._versions = Steadiness()
-        self._turns = Turns(audit_seconds=settings.audit_seconds)
+        self._visits = Visits(audit_seconds=settings.audit_seconds)
         self._hinted = asyncio.Event()
         self._shortest_pause = _SHORTEST_PAUSE_SECONDS
         self._behind = False  # some studies did not get their turn
@@ -77,13 +77,13 @@ class Sweep:
         leads = await self._leadership.leads()
         if leads:
             for study_id in await self._replay.fulfil():
-                self._turns.unsettle(study_id)
+                self._visits.unsettle(study_id)
         started = time.monotonic()
         studies = await self._archive.studies()
         listed = time.monotonic()
         self._shortest_pause = max(_SHORTEST_PAUSE_SECONDS, _PAUSE_PER_LISTING * (listed - started))
         ages = self._begin(studies, leads=leads)
-        on_their_way, others = self._turns.order(studies, listed, is_backfill=self._is_backfill)
+        on_their_way, others = self._visits.order(studies, listed, is_backfill=self._is_backfill)
         for study in sorted(on_their_way, key=self._urgency):
             await self._visit(study, ages[study.study_id], leads=leads)
         ends = time.monotonic() + max(_OTHERS_SECONDS, self._shortest_pause)
@@ -100,7 +100,7 @@ class Sweep:
         self._dispatcher.board.see(studies)
         self._dispatcher.keep_only(present if leads else ())
         self._versions.keep_only(present)
-        self._turns.keep_only(present)
+        self._visits.keep_only(present)
         self._look.begin(present)
         now = time.monotonic()
         return {each.study_id: self._versions.seconds(each.study_id, each.version, now) for each in studies}
@@ -114,7 +114,7 @@ class Sweep:
             ended = await self._look_safely(study, leads=leads)
         if ended:
             self._dispatcher.board.finish(study.study_id)
-        self._turns.looked(study, time.monotonic(), settled=ended and age >= _VERSION_SECONDS)
+        self._visits.made(study, time.monotonic(), settled=ended and age >= _VERSION_SECONDS)
 
     async def _look_safely(self, study: StoredStudy, *, leads: bool) -> bool:
         """Look at one study; whatever goes wrong concerns this study only."""

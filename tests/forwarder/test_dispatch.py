@@ -183,7 +183,7 @@ def test_results_that_somebody_deleted_are_made_again_each_time(site):
             for instance in site.orthanc.of_study(study_id):
                 if is_result_uid(site.orthanc.datasets[instance].SOPInstanceUID):
                     site.orthanc.delete(instance)
-            bench.sweep._turns.unsettle(study_id)
+            bench.sweep._visits.unsettle(study_id)
         await bench.settle(2)
 
     site.run(body)

@@ -162,7 +162,7 @@ def test_a_clock_that_steps_back_hides_nothing_for_longer_than_an_audit(site):
         await asyncio.sleep(_VERSION_SECONDS)
         await bench.settle(1)
         bench.receive(series(Plane.SAGITTAL, slices=10)[9:])  # the same second as before
-        bench.sweep._turns._audit_seconds = 0
+        bench.sweep._visits._audit_seconds = 0
         await bench.settle(2)
 
     site.run(body)

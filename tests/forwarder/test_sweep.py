@@ -98,7 +98,7 @@ def test_a_study_that_holds_only_our_results_is_left_alone(site):
         await bench.settle()
         site.orthanc.delete(site.orthanc.of_study(study_id)[0])
         site.orthanc.statuses.clear()
-        bench.sweep._turns.unsettle(study_id)
+        bench.sweep._visits.unsettle(study_id)
         await bench.settle()
 
     site.run(body)
@@ -187,7 +187,7 @@ def test_a_settled_study_costs_nothing_and_an_audit_finds_deletions(site):
         site.orthanc.delete(site.orthanc.of_study(study_id)[0])
         await bench.settle(3)
         assert set(bench.orthanc.calls) == {"GET /studies?expand"}
-        bench.sweep._turns._audit_seconds = 0
+        bench.sweep._visits._audit_seconds = 0
         await bench.settle(2)
 
     site.run(body)

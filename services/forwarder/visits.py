@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from services.forwarder.eligibility import StoredStudy
 
 
-class Turns:
+class Visits:
     """Remembers which studies were looked at, and at which version nothing was left to do. May be lost at any time."""
 
     def __init__(self, *, audit_seconds: float) -> None:
@@ -45,7 +45,7 @@ class Turns:
             each.sort(key=lambda study: self._met[study.study_id])
         return on_their_way, [*unmet, *due, *backfill]
 
-    def looked(self, study: StoredStudy, now: float, *, settled: bool) -> None:
+    def made(self, study: StoredStudy, now: float, *, settled: bool) -> None:
         """This study was looked at; whether nothing is left to do at this version."""
         self._met[study.study_id] = now
         self.unsettle(study.study_id)
