@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from services.orthanc_plugin.settings import PluginSettings
 from tests.faults import launched, means, namespace
 from tests.faults.minded import Minded
 from tests.faults.tiny_models import build_repository
@@ -22,6 +24,8 @@ from tools.stack.triton_server import triton_command
 PASSWORDS = {"demo": "demo-password", "articula": "forwarder-password"}
 HOPS = ("analysis", "triton", "archive")
 DISKS = {"spool": "64m", "archive": "2g", "ledger": "64m"}
+_FORWARDER = {"ARTICULA_REST_SECONDS": "5", "ARTICULA_STUDY_SECONDS": "30", "ARTICULA_AUDIT_SECONDS": "20"}
+_SHARED = {"ARTICULA_SHARED_INDEX": "true", "ARTICULA_LEASE_SECONDS": "4"}  # what the plugin finds on PostgreSQL
 _SERVICES = ("orthanc", "preprocessing", "triton")
 Command = tuple[list[str], dict[str, str], Callable[[], None]]  # command line, environment, what comes before
 _PLUGIN = """
@@ -36,7 +40,10 @@ exec(compile(open(__file__).read(), __file__, "exec"))
 
 @dataclass(frozen=True)
 class Layout:
-    """Folders and ports; ``sabotage`` names a broken safeguard, ``trace`` has every durable write written down."""
+    """Folders and ports; ``sabotage`` names a broken safeguard, ``trace`` has every durable write written down.
+
+    With a ``rival`` a second forwarder works on the same archive, and the two must elect a leader.
+    """
 
     folder: Path
     ports: Mapping[str, int]
@@ -44,6 +51,7 @@ class Layout:
     sabotage: str = ""
     trace: bool = False
     quiet_seconds: float = 1.0
+    rival: bool = False
 
     @property
     def ledger(self) -> Path:
@@ -85,6 +93,8 @@ class Layout:
             "preprocessing": self._preprocessing(),
             "orthanc": self._orthanc(),
         }
+        if self.rival:
+            commands["rival"] = self._rival()
         return {name: Minded(name, *rest, self.folder / "logs" / f"{name}.log") for name, rest in commands.items()}
 
     def _common(self, service: str) -> dict[str, str]:
@@ -126,18 +136,21 @@ class Layout:
         return [sys.executable, "-m", "tests.faults.launched", "-m", "services.preprocessing"], environment, _nothing
 
     def _orthanc(self) -> Command:
-        environment = {
-            **self._common("orthanc"),
-            "TCP_NODELAY": "1",
-            "TZ": "UTC",
-            "PATH": f"{os.environ['PATH']}:/usr/sbin",
-            "ARTICULA_REST_SECONDS": "5",
-            "ARTICULA_STUDY_SECONDS": "30",
-            "ARTICULA_AUDIT_SECONDS": "20",
-        }
-        return ["Orthanc", str(self._configuration())], environment, _nothing
+        path = self.folder / "orthanc.json"
+        path.write_text(json.dumps(self._configuration()))
+        environment = {**self._common("orthanc"), **_FORWARDER, "TCP_NODELAY": "1", "TZ": "UTC"}
+        return ["Orthanc", str(path)], {**environment, "PATH": f"{os.environ['PATH']}:/usr/sbin"}, _nothing
 
-    def _configuration(self) -> Path:
+    def _rival(self) -> Command:
+        """A forwarder as the plugin starts it, but for its ledger; nobody's child, and without pages."""
+        (self.folder / "rival").mkdir()
+        theirs = PluginSettings.from_configuration(self._configuration()).environment()
+        own = {"ARTICULA_LEDGER": str(self.folder / "rival" / "ledger.sqlite"), "ARTICULA_LIFELINE": "false"}
+        environment = {**self._common("orthanc"), **_FORWARDER, **theirs, **own, **_SHARED}
+        del environment["ARTICULA_PAGES_SOCKET"]
+        return [sys.executable, "-m", "tests.faults.launched", "-m", "services.forwarder"], environment, _nothing
+
+    def _configuration(self) -> dict[str, Any]:
         configuration = orthanc_configuration(
             self.folder / "archive",
             http_port=self.ports["orthanc"],
@@ -156,14 +169,13 @@ class Layout:
         }
         plugin = str(ROOT / "services" / "orthanc_plugin" / "plugin.py")
         (self.folder / "plugin.py").write_text(_PLUGIN.format(root=str(ROOT), plugin=plugin))
-        path = self.folder / "orthanc.json"
-        path.write_text(json.dumps(configuration))
-        return path
+        return configuration
 
     def _interpreter(self) -> Path:
         """What the plugin takes for Python: ours, which runs the forwarder as this harness wants it."""
         path = self.folder / "python"
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.faults.launched "$@"\n')
+        shared = " ".join(f"{name}={value}" for name, value in _SHARED.items()) if self.rival else ""
+        path.write_text(f'#!/bin/sh\n{shared} exec {sys.executable} -m tests.faults.launched "$@"\n')
         path.chmod(0o755)
         return path
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from services.forwarder import __main__ as forwarder
-from services.forwarder import dispatch, inputs, ledger, look, store
+from services.forwarder import dispatch, inputs, lease, ledger, look, store
 from services.forwarder.archive import Archive
 from services.preprocessing import pipeline, spool, worker
 from services.results import identity
@@ -70,7 +70,20 @@ def _attempts_unwritten() -> None:
 
 def _no_quiet_time() -> None:
     """A study is sent as soon as it is seen."""
-    _replace(look.Look, "_quiet", lambda *_: True)
+    _replace(look.Look, "_waited", lambda *_: True)
+
+
+def _no_fence() -> None:
+    """Every forwarder takes itself for the leader, and asks nobody before it changes something."""
+
+    async def leads(_):
+        return True
+
+    async def confirm(_):
+        return None
+
+    _replace(lease.Lease, "leads", leads)
+    _replace(lease.Lease, "confirm", confirm)
 
 
 def _trouble_counts() -> None:
@@ -177,6 +190,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         _clock_in_uids,
         _attempts_unwritten,
         _no_quiet_time,
+        _no_fence,
         _trouble_counts,
         _no_retry,
         _stale_digest,

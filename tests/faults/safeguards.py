@@ -43,6 +43,7 @@ class Story:
     strike: str = ""
     pause_seconds: float = 0.0  # before the last series of a late study
     in_vain: int = 0  # analyses beyond one a study
+    rival: bool = False  # a second forwarder on the same archive
 
 
 def _cut(site: Site) -> AbstractContextManager[None]:
@@ -53,10 +54,11 @@ _SECOND_OBJECT = Point("whole", "forwarder: POST /instances, after", 1, "self")
 _INTERRUPTED = Story(("wrong_outcome",), trouble=_cut, trouble_seconds=_CUT_SECONDS)
 STORIES: dict[str, Story] = {
     "no sweep": Story(("lost",)),
-    "manifest first": Story(("partial",), crash=_SECOND_OBJECT),
-    "clock in uids": Story(("partial", "byte_differences"), crash=_SECOND_OBJECT),
+    "manifest first": Story(("partial",), crash=_SECOND_OBJECT, in_vain=1),
+    "clock in uids": Story(("partial", "byte_differences"), crash=_SECOND_OBJECT, in_vain=1),
     "attempts unwritten": Story(("lost",), (Delivery.DEADLY,)),
     "no quiet time": Story(("wasteful",), (Delivery.LATE,) * 3, pause_seconds=QUIET_SECONDS - 1),
+    "no fence": Story(("wasteful",), (Delivery.WHOLE,) * 3, rival=True),
     "trouble counts": _INTERRUPTED,
     "no retry": _INTERRUPTED,
     "stale digest": Story(("lost",), (Delivery.LATE,), pause_seconds=12.0, in_vain=1),
@@ -83,7 +85,8 @@ def check(
         keep(caught)
     for name in [name for name in SABOTAGES if name not in caught]:
         started = time.monotonic()
-        with running_site(folder / name.replace(" ", "-"), 7, **_options(sabotage=name)) as site:
+        options = _options(sabotage=name, rival=STORIES[name].rival)
+        with running_site(folder / name.replace(" ", "-"), 7, **options) as site:
             verdict = play(Crashes(site, 7), site, STORIES[name])
         caught[name] = bool(verdict.seen & set(STORIES[name].seen_by))
         word = "[green]caught[/]" if caught[name] else "[red]MISSED[/]"
@@ -95,11 +98,14 @@ def check(
 def _false_alarms(folder: Path, console: Console) -> dict[str, str]:
     """What the oracle says to the stories of a sound system; each story once."""
     alarms = {}
-    with running_site(folder, 7, **_options()) as site:
-        for seed, (story, name) in enumerate({story: name for name, story in STORIES.items()}.items(), start=8):
-            verdict = play(Crashes(site, seed), site, story, sound=True)
-            console.print(f"sound system, story of {name!r}: {verdict.named}")
-            alarms |= {} if verdict.clean else {name: verdict.named}
+    stories = {story: name for name, story in STORIES.items()}
+    for rival in (False, True):
+        with running_site(folder / ("two" if rival else "one"), 7, **_options(rival=rival)) as site:
+            told = [(story, name) for story, name in stories.items() if story.rival == rival]
+            for seed, (story, name) in enumerate(told, start=8):
+                verdict = play(Crashes(site, seed), site, story, sound=True)
+                console.print(f"sound system, story of {name!r}: {verdict.named}")
+                alarms |= {} if verdict.clean else {name: verdict.named}
     return alarms
 
 
