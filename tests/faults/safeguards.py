@@ -58,7 +58,7 @@ STORIES: dict[str, Story] = {
     "clock in uids": Story(("partial", "byte_differences"), crash=_SECOND_OBJECT, in_vain=1),
     "attempts unwritten": Story(("lost",), (Delivery.DEADLY,)),
     "no quiet time": Story(("wasteful",), (Delivery.LATE,) * 3, pause_seconds=QUIET_SECONDS - 1),
-    "no fence": Story(("wasteful",), (Delivery.WHOLE,) * 3, rival=True),
+    "no fence": Story(("wasteful",), (Delivery.WHOLE,) * 6, rival=True),
     "trouble counts": _INTERRUPTED,
     "no retry": _INTERRUPTED,
     "stale digest": Story(("lost",), (Delivery.LATE,), pause_seconds=12.0, in_vain=1),
