@@ -26,6 +26,7 @@ from tests.faults.site import Site
 _CHUNK = 1024 * 1024
 _ANALYSIS_SECONDS = 45.0
 _TIDYING_SECONDS = 15.0  # what a result replaces goes with the next look at the study
+_ENDING_SECONDS = 10.0
 _ANSWERED = b'"event": "study answered"'
 _CANARIES = tuple(each.encode() for each in (NAME_CANARY, ID_CANARY, UID_CANARY))
 _LISTS = ("lost", "doubled", "partial", "wrong_patient", "wrong_outcome", "unbounded", "orphaned", "byte_differences")
@@ -170,13 +171,22 @@ class Oracle:
         return [f"spool/{path.name}" for path in (self._site.folder / "spool" / "studies").iterdir()]
 
     def _orphans(self) -> list[str]:
-        """Forwarders of this site beyond the one that its Orthanc started."""
-        ledger, found = str(self._site.layout.ledger).encode(), 0
+        """Forwarders of this site that its Orthanc did not start; one that has lost its Orthanc has time to end."""
+        ends = time.monotonic() + _ENDING_SECONDS
+        while (orphans := self._forwarders() - set(self._site.family("orthanc"))) and time.monotonic() < ends:
+            time.sleep(0.5)
+        return [f"{len(orphans)} forwarders of an Orthanc that is gone"] if orphans else []
+
+    def _forwarders(self) -> set[int]:
+        ledger, found = str(self._site.layout.ledger).encode(), set()
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                belongs = ledger in (place / "environ").read_bytes()
-                found += belongs and b"services.forwarder" in (place / "cmdline").read_bytes()
-        return [f"{found} forwarders"] if found != 1 else []
+                if (
+                    ledger in (place / "environ").read_bytes()
+                    and b"services.forwarder" in (place / "cmdline").read_bytes()
+                ):
+                    found.add(int(place.name))
+        return found
 
 
 def _holds(path: Path, words: Sequence[bytes]) -> bool:
