@@ -7,6 +7,7 @@ faults are undone: the files that were sent must give the objects that are store
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -162,10 +163,13 @@ class Oracle:
         return {uid: hashlib.sha256(each).hexdigest() for uid, each in data.items()}
 
     def _named_outside(self) -> list[str]:
-        """Files outside the archive that name a patient or a study."""
-        folder, archive = self._site.folder, self._site.folder / "archive"
-        files = [path for path in folder.rglob("*") if path.is_file() and archive not in path.parents]
-        return [str(path.relative_to(folder)) for path in files if _holds(path, _CANARIES)]
+        """Files outside the archive that name a patient or a study; the system runs on, so some go while we look."""
+        folder, found = self._site.folder, []
+        for place, folders, files in os.walk(folder):
+            if Path(place) == folder:
+                folders.remove("archive")
+            found += [str((Path(place) / name).relative_to(folder)) for name in files if _names(Path(place) / name)]
+        return found
 
     def _left_in_spool(self) -> list[str]:
         return [f"spool/{path.name}" for path in (self._site.folder / "spool" / "studies").iterdir()]
@@ -189,9 +193,11 @@ class Oracle:
         return found
 
 
-def _holds(path: Path, words: Sequence[bytes]) -> bool:
-    data = path.read_bytes()
-    return any(word in data for word in words)
+def _names(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        data = path.read_bytes() if path.is_file() else b""
+        return any(word in data for word in _CANARIES)
+    return False
 
 
 def _requests(study: SentStudy, digest: str) -> Iterator[pb.AnalyzeRequest]:
