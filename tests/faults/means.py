@@ -62,7 +62,7 @@ def small_disk(mount: Path, size: str) -> None:
 
 
 def _resize(mount: Path, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(mount)], check=True)
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(mount)], check=True, capture_output=True)
 
 
 @contextmanager
