@@ -74,6 +74,7 @@ class Sweep:
 
     async def once(self) -> None:
         """Look at the studies whose turn it is, and start what is due; one that does not lead only watches."""
+        self._behind = False
         leads = await self._leadership.leads()
         if leads:
             for study_id in await self._replay.fulfil():
@@ -88,11 +89,10 @@ class Sweep:
             await self._visit(study, ages[study.study_id], leads=leads)
         ends = time.monotonic() + max(_OTHERS_SECONDS, self._shortest_pause)
         for study in others:
-            self._behind = time.monotonic() > ends
-            if self._behind:
+            if time.monotonic() > ends:
+                self._behind = True
                 return
             await self._visit(study, ages[study.study_id], leads=leads)
-        self._behind = False
 
     def _begin(self, studies: list[StoredStudy], *, leads: bool) -> dict[str, float]:
         """Forget what is gone; for how long each study has had its present version, in seconds."""
