@@ -34,6 +34,7 @@ from services.preprocessing.pipeline import Analysis, Job, Pipeline
 from services.preprocessing.settings import PreprocessingSettings
 
 OnProgress = Callable[[str, int, int], None]
+_AGAIN_SECONDS = 1.0
 _SPAWN = multiprocessing.get_context("spawn")  # fork and gRPC don't mix
 log = structlog.get_logger()
 
@@ -108,6 +109,7 @@ class WorkerPool:
         self._open = contextlib.ExitStack()
         self._counts = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="articula-metrics-")))
         self._open.enter_context(collect_from(self._counts))
+        self._closed = False
         for _ in range(settings.workers):
             self._add()
 
@@ -131,6 +133,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """Kill all workers."""
+        self._closed = True
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
@@ -143,15 +146,27 @@ class WorkerPool:
         self._turns.add(worker)
 
     def _release(self, worker: Worker) -> None:
-        if worker not in self._workers:
-            return  # the pool was closed meanwhile
+        if self._closed:
+            return
         if worker.alive:
             self._turns.add(worker)
             return
         log.warning("worker replaced")
         self._workers.discard(worker)
-        worker.kill()
-        self._add()
+        try:
+            worker.kill()
+        finally:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Start what is missing; where the machine lets no process start, again in a moment, lest places get lost."""
+        while not self._closed and len(self._workers) < self._settings.workers:
+            try:
+                self._add()
+            except OSError as error:
+                log.critical("no worker can be started", error=type(error).__name__)
+                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._fill)
+                return
 
 
 def serve_jobs(connection: Connection, settings: PreprocessingSettings) -> None:

@@ -173,13 +173,7 @@ def _object_dropped() -> None:
 
 def _worker_not_replaced() -> None:
     """A dead worker is never started again."""
-    release = worker.WorkerPool._release
-
-    def forget(self, dead):
-        self._add = lambda: None
-        release(self, dead)
-
-    _replace(worker.WorkerPool, "_release", forget)
+    _replace(worker.WorkerPool, "_fill", lambda _: None)
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

@@ -1,18 +1,22 @@
 """What keeps a worker's process within its bounds, seen on a process of its own."""
 
+import asyncio
 import errno
 import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 
-from services.common.errors import TRANSIENT, RefusalCode, ServiceUnavailable
+from services.common.errors import TRANSIENT, ArticulaError, RefusalCode, ServiceUnavailable
 from services.common.volume import Plane
+from services.preprocessing import worker
+from services.preprocessing.pipeline import Job
 from services.preprocessing.settings import PreprocessingSettings
-from services.preprocessing.worker import Worker, _bound_cpu, _outcome
+from services.preprocessing.worker import Worker, WorkerPool, _bound_cpu, _outcome
 from tests.preprocessing.test_service import files_of, requests, run
-from tests.studies import series
+from tests.studies import STUDY, series
 
 
 def compute_for_ever() -> None:
@@ -33,13 +37,45 @@ def test_a_job_that_computes_without_end_is_ended_by_the_kernel():
 
 def test_a_killed_worker_is_dead_even_where_somebody_else_saw_it_die(tmp_path):
     """Two threads wait for a killed process and only one is told: the next study must not get the dead worker."""
-    worker = Worker(PreprocessingSettings(triton="127.0.0.1:1", spool=tmp_path / "spool"), tmp_path)
-    assert worker.alive
-    process = worker._process.pid
+    killed = Worker(PreprocessingSettings(triton="127.0.0.1:1", spool=tmp_path / "spool"), tmp_path)
+    assert killed.alive
+    process = killed._process.pid
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    worker.kill()
-    assert not worker.alive
+    killed.kill()
+    assert not killed.alive
+
+
+def test_no_place_is_lost_where_a_new_worker_can_not_be_started(tmp_path, monkeypatch):
+    """Out of descriptors for a moment: each place that got lost would be one fewer, until everybody waits for ever."""
+    failures = iter([OSError(errno.EMFILE, ""), OSError(errno.EAGAIN, "")])
+
+    def scarce(*arguments):
+        for failure in failures:
+            raise failure
+        return Worker(*arguments)
+
+    async def body():
+        pool = WorkerPool(PreprocessingSettings(triton="127.0.0.1:1", spool=tmp_path / "spool", workers=1))
+        monkeypatch.setattr(worker, "Worker", scarce)
+        monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.05)
+        job = Job(STUDY, "d" * 64, tmp_path, (), deadline=time.monotonic() + 60)
+        try:
+            (only,) = pool._workers
+            os.kill(only._process.pid, signal.SIGKILL)
+            codes = []
+            for _ in range(2):
+                with pytest.raises(ArticulaError) as refused:
+                    await asyncio.wait_for(pool.run(job, lambda *_: None), 30)
+                codes.append(refused.value.code)
+        finally:
+            pool.close()
+        return codes
+
+    first, second = asyncio.run(body())
+    assert first == RefusalCode.PROCESSING_CRASHED
+    assert second != RefusalCode.PROCESSING_CRASHED
+    assert next(failures, None) is None
 
 
 def test_what_a_parser_warns_of_is_not_logged(tmp_path, capfd):
