@@ -39,6 +39,10 @@ class Actual:
             return about_this
         return await self._told_by_its_report(ours, digest)
 
+    def tried(self, study_id: str) -> bool:
+        """Whether an analysis of any input of this study was ever begun."""
+        return self._ledger.tried(study_id)
+
     def _verdict(self, study_id: str, digest: str, shown: StudyStatus | None) -> StudyStatus | None:
         """The final word on an input without a result, or None while it may be tried."""
         if shown is not None and shown.attempts and not self._ledger.knows(study_id, digest):

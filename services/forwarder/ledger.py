@@ -115,6 +115,11 @@ class Ledger:
         statement = "SELECT 1 FROM attempts WHERE study_id = ? AND input_digest = ?"
         return self._database.execute(statement, (study_id, input_digest)).fetchone() is not None
 
+    def tried(self, study_id: str) -> bool:
+        """Whether this ledger ever counted an attempt at any input of this study."""
+        statement = "SELECT 1 FROM attempts WHERE study_id = ? LIMIT 1"
+        return self._database.execute(statement, (study_id,)).fetchone() is not None
+
     def recall(self, study_id: str, input_digest: str, attempts: int) -> None:
         """Take over attempts that another ledger counted, where this one knows nothing of the input."""
         self._database.execute(

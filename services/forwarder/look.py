@@ -26,7 +26,7 @@ from services.forwarder.eligibility import StoredInstance, StoredStudy, files_ke
 from services.forwarder.inputs import Inputs
 from services.forwarder.settings import ForwarderSettings
 from services.forwarder.steadiness import Steadiness
-from services.forwarder.supersession import remove_superseded
+from services.forwarder.supersession import remove_litter, remove_superseded
 from services.forwarder.urgency import BACKFILL, ROUTINE, SENDER, STAT, is_old, read_rules, urgency
 from services.forwarder.work import Work
 
@@ -92,6 +92,8 @@ class Look:
         instances = await self._archive.instances(study.study_id)
         others, eligible = foreign(instances), sources(instances)
         if not others:
+            if self._actual.tried(study.study_id):  # else somebody sent results of another archive
+                await remove_litter(self._archive, results(instances))
             return True
         quiet = self._quiet(study, eligible or others)
         shown = await self._archive.shown(study.study_id)

@@ -44,6 +44,25 @@ async def remove_superseded(archive: Archive, ours: Sequence[StoredInstance], di
     return len(gone)
 
 
+async def remove_litter(archive: Archive, ours: Sequence[StoredInstance]) -> None:
+    """Delete our objects of a study that has no sources, unless a whole set is among them; opinions stay.
+
+    A study that is deleted while its results are stored comes back as a shell of those that were stored afterwards.
+    """
+    present = {each.sop_instance_uid for each in ours}
+    try:
+        for manifest in (each for each in ours if each.sop_class_uid == _KEY_OBJECT):
+            if members(await _tags(archive, manifest)) <= present:
+                return
+        gone = [each for each in ours if not await _is_opinion(archive, each)]
+    except NotStored:
+        return  # it goes while we look; the next look sees what is left
+    for each in gone:
+        await archive.delete(each.instance_id)
+    if gone:
+        log.info("litter of a deleted study removed", objects=len(gone))
+
+
 def members(manifest: Mapping[str, Any]) -> set[str]:
     """SOP Instance UIDs of the set that a manifest commits; the manifest as Orthanc gives it in JSON."""
     return {

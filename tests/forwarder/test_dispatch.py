@@ -8,6 +8,7 @@ import pytest
 from services.common.status import StudyState, StudyStatus
 from services.common.uids import is_result_uid
 from services.common.volume import Plane
+from tests.fakes.orthanc_server import FakeOrthanc
 from tests.fakes.result_objects import result_objects
 from tests.studies import series
 
@@ -154,6 +155,28 @@ def test_results_of_a_study_that_was_deleted_meanwhile_are_dropped(site):
         await bench.settle()
 
     site.run(body)
+    assert site.orthanc.files == {}
+
+
+def test_a_study_that_is_deleted_while_its_results_are_stored_leaves_nothing(site, monkeypatch):
+    """The objects that were stored afterwards have made a new study; nobody else would ever clear it away."""
+    put = FakeOrthanc.put
+
+    def put_and_delete(orthanc, data):
+        answer = put(orthanc, data)
+        if is_result_uid(str(orthanc.datasets[answer["ID"]].SOPInstanceUID)):
+            for instance in orthanc.of_study(answer["ParentStudy"]):
+                if instance != answer["ID"]:
+                    orthanc.delete(instance)
+        return answer
+
+    async def body(bench):
+        bench.receive(series(Plane.SAGITTAL))
+        monkeypatch.setattr(FakeOrthanc, "put", put_and_delete)
+        await bench.settle(4)
+
+    site.run(body)
+    assert len(site.service.headers) == 1
     assert site.orthanc.files == {}
 
 
