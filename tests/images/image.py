@@ -1,5 +1,6 @@
 """Build an image's files by doing what its Dockerfile says, and start it."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -71,12 +72,13 @@ class Builder:
             for source in copy.copies[1]:
                 digest.update((ROOT / source).read_bytes())
         place = CACHE / f"{self.dockerfile.parent.name}-{stage.name}-{digest.hexdigest()[:16]}"
-        if not (place / "done").exists():
-            shutil.rmtree(place, ignore_errors=True)
-            if stage.name == "ohif" and (ROOT / "build/ohif").exists():  # its RUN then finds all of it there
-                _link_tree(ROOT / "build/ohif", place / "root/opt/articula/build/ohif")
-            self._stage(stage, place / "root")
-            (place / "done").touch()
+        with _alone(place):
+            if not (place / "done").exists():
+                shutil.rmtree(place, ignore_errors=True)
+                if stage.name == "ohif" and (ROOT / "build/ohif").exists():  # its RUN then finds all of it there
+                    _link_tree(ROOT / "build/ohif", place / "root/opt/articula/build/ohif")
+                self._stage(stage, place / "root")
+                (place / "done").touch()
         return place / "root"
 
     def _stage(self, stage: Stage, root: Path) -> Path:
@@ -106,6 +108,15 @@ class Builder:
                 place = into / Path(source).name if target.endswith("/") else into
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / source, place)
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Tests run in several processes, and two of them may want the same stage."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _run(root: Path, command: str, log: Path) -> None:
