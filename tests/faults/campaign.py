@@ -201,10 +201,9 @@ def _settle(oracle: Oracle, studies: Sequence[SentStudy], bound: float, progress
 
 
 def _wasted(studies: Sequence[SentStudy], injections: Sequence[Injection]) -> int:
-    """How many analyses may be in vain: one of a study whose last part is late, one of each that a fault touched."""
+    """How many analyses may be in vain: one of each study whose last part is late, and two a fault."""
     late = sum(each.delivery is Delivery.LATE for each in studies)
-    touched = sum(len(each.touched) for each in injections)
-    return late + touched + len(studies) // 20
+    return late + 2 * len(injections) + len(studies) // 20
 
 
 def _refusals(refusals: Sequence[tuple[float, str]], injections: Sequence[Injection]) -> list[str]:

@@ -129,7 +129,9 @@ def _tensor(name: str, data_type: str, array: Any, batch: int) -> triton_grpc.In
 
 def closed_loop(caller: Callable[[], Callable[[], None]], concurrency: int, seconds: float) -> Timing:
     """Run ``concurrency`` callers for a time; each has sent one request before."""
-    start, took, failures = threading.Barrier(concurrency + 1), list[float](), list[str]()
+    clocks, took, failures = list[tuple[float, float]](), list[float](), list[str]()
+    # read before anybody goes, lest a caller ends sooner than its time after a clock that was read late
+    start = threading.Barrier(concurrency + 1, lambda: clocks.append((time.monotonic(), time.process_time())))
 
     def repeat() -> None:
         ask = caller()
@@ -143,9 +145,9 @@ def closed_loop(caller: Callable[[], Callable[[], None]], concurrency: int, seco
     for each in threads:
         each.start()
     start.wait()
-    began, busy = time.monotonic(), time.process_time()
     for each in threads:
         each.join()
+    ((began, busy),) = clocks
     elapsed = time.monotonic() - began
     return Timing(took, len(failures), elapsed, (time.process_time() - busy) / elapsed)
 

@@ -32,7 +32,7 @@ def test_a_closed_loop_counts_every_answer_and_every_failure():
     assert len(timing.requests) + timing.failures == len(asked) - 2, "the first request of a caller is not counted"
     assert timing.failures >= 1
     assert min(timing.requests) >= 0.02
-    assert 0.1 < timing.elapsed < 5  # the callers start a moment before the clock is looked at
+    assert 0.2 <= timing.elapsed < 5
 
 
 def test_a_volume_is_one_plane():
