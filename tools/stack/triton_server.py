@@ -5,12 +5,15 @@ Measured traps: its python backend takes the interpreter's packages from the ``b
 that environment corrupts tensors silently, which is why the environment is a separate one.
 """
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / "build" / "triton-venv"
@@ -50,7 +53,7 @@ def triton_command(repository: Path, *, grpc_port: int, metrics_port: int, venv:
         f"--backend-config=python,shm-region-prefix-name={shared_memory}",
         *_options(grpc_port, metrics_port),
     ]
-    return TritonCommand(command, environment, partial(_remove_shared_memory, shared_memory))
+    return TritonCommand(command, environment, partial(_clear_away, shared_memory))
 
 
 def installed_triton_command(home: Path, repository: Path, *, grpc_port: int, metrics_port: int) -> TritonCommand:
@@ -77,8 +80,12 @@ def _options(grpc_port: int, metrics_port: int) -> list[str]:
     ]
 
 
-def _remove_shared_memory(prefix: str) -> None:
-    """A killed backend process leaves its shared memory behind, with the tensors of its last request in it."""
+def _clear_away(prefix: str) -> None:
+    """A killed server may leave backend processes behind, and a killed one of those its memory with tensors in it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(word.startswith(prefix) for word in process.cmdline()):
+                process.kill()
     for region in Path("/dev/shm").glob(f"{prefix}*"):  # noqa: S108 - the kernel's own place, not a temporary folder
         region.unlink(missing_ok=True)
 
