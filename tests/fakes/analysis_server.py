@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 
@@ -21,7 +22,8 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
     """``answers`` holds what the next calls do.
 
     'findings' or 'no_result' with objects; 'no_manifest', 'foreign_manifest', 'crash', 'die', 'slow', 'exhausted' for
-    trouble; 'busy' or a refusal code for a rejection. ``gate`` can hold the answers back.
+    trouble; 'busy' or a refusal code for a rejection. ``gate`` can hold the answers back: an event, or anything that
+    can be waited for.
     """
 
     answers: list[str] = field(default_factory=list)
@@ -30,7 +32,7 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
     make_objects: object = None  # callable(header, instances) -> list[bytes]; the last is the manifest
     pipeline_digest: str = PIPELINE_DIGEST
     describes: bool = True  # False: Describe answers UNAVAILABLE
-    gate: asyncio.Event | None = None  # unset, it holds every answer back
+    gate: Any = None  # an event holds every answer back until it is set
 
     async def Describe(self, request, context):  # noqa: N802, ARG002
         """The pipeline the test wants."""

@@ -19,6 +19,28 @@ RULES = (
 )
 
 
+class Turnstile:
+    """A gate that lets answers through one by one."""
+
+    def __init__(self) -> None:
+        self._let = asyncio.Semaphore(0)
+
+    def let_one_through(self) -> None:
+        """The next one that waits, or that comes, may pass."""
+        self._let.release()
+
+    async def wait(self) -> None:
+        """Stand in line."""
+        await self._let.acquire()
+
+
+async def headers(site, count):
+    """Wait until so many studies have reached the service."""
+    async with asyncio.timeout(30):
+        while len(site.service.headers) < count:  # noqa: ASYNC110 - the fake has no event for it
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
@@ -93,9 +115,7 @@ def test_an_urgent_study_has_a_place_of_its_own(site):
         await bench.sweep.once()
         bench.receive(series(Plane.SAGITTAL, StudyInstanceUID="1.2.3.9", RequestedProcedurePriority="STAT"))
         await bench.sweep.once()
-        async with asyncio.timeout(30):
-            while len(site.service.headers) < 2:  # noqa: ASYNC110 - the fake has no event for it
-                await asyncio.sleep(0.01)
+        await headers(site, 2)
         sent = [each.study_instance_uid for each in site.service.headers]
         site.service.gate.set()
         return sent, {row["id"]: row["priority"] for row in bench.ledger.board.rows()}
@@ -111,14 +131,18 @@ def test_a_sender_over_its_quota_waits_for_others(site):
     site.orthanc.clock, site.orthanc.sender = now(), "BUSY"
 
     async def body(bench):
-        site.service.gate = asyncio.Event()
+        site.service.gate = Turnstile()
         for number in range(4):
             bench.receive(series(Plane.SAGITTAL, StudyInstanceUID=f"1.2.3.{number}"))
         await bench.sweep.once()
         site.orthanc.sender = "QUIET"
         bench.receive(series(Plane.SAGITTAL, StudyInstanceUID="1.2.3.9"))
         await bench.sweep.once()
-        site.service.gate.set()
+        for sent in range(3, 6):  # one place at a time is given back: two at once, and either newcomer may arrive first
+            site.service.gate.let_one_through()
+            await headers(site, sent)
+        site.service.gate.let_one_through()
+        site.service.gate.let_one_through()
         await bench.settle(1)
 
     site.run(body, parallel_studies=2, studies_per_source=1)
