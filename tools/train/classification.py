@@ -34,7 +34,7 @@ from services.common.tensors import (
 )
 from services.common.transforms import joint_region
 from tools.pin_models import REPOSITORY
-from tools.train import dataset, imported, published
+from tools.train import dataset, imported, published, together
 from tools.train.lesions import LesionPatches, Pool, draw, jittered
 from tools.train.networks import ClassificationNetwork, grid_position, with_region
 from tools.train.partial import UNKNOWN
@@ -60,12 +60,15 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(options.threads)
+    together.join()
     network = ClassificationNetwork()
     if not options.scratch and not CHECKPOINT.exists():
         start_from(network, published.read(PUBLISHED))
     run: Run[ClassificationNetwork] = Run(network, CHECKPOINT)
     if options.minutes > 0:
         train_evidence(run, lambda: training_paths(held_out=False), minutes=options.minutes, rate=options.rate)
+    if together.rank():
+        return
     held_out = evidence_of(run.mean, training_paths(held_out=True))
     train_pooling(run.mean.pooling, held_out)
     run.network.pooling.load_state_dict(run.mean.pooling.state_dict())
@@ -105,14 +108,15 @@ def train_evidence(
     run: Run[ClassificationNetwork], source: Callable[[], Sequence[Path]], *, minutes: float, rate: float
 ) -> None:
     """Fit the trunk to the lesion cells of windows of slices, of whatever studies there are by then."""
-    rng, pool, console = np.random.default_rng(run.step), Pool(), Console()
+    rng, pool, console = np.random.default_rng([run.step, together.rank()]), Pool(), Console(quiet=together.rank() > 0)
+    shapes = np.random.default_rng(run.step)  # alike in all processes: they wait for each other after each step
     start, first, recent, paths = time.monotonic(), run.step, [], source()
-    while (spent := (time.monotonic() - start) / 60) < minutes:
-        run.pace(rate, steps=run.step - first, done=spent / minutes)
-        patches = draw(pool, paths, rng, shape=SHAPES[int(rng.random() < WHOLE_SLICES)])
+    while (done := together.agreed((time.monotonic() - start) / 60 / minutes)) < 1:
+        run.pace(rate, steps=run.step - first, done=done)
+        patches = draw(pool, paths, rng, shape=SHAPES[int(shapes.random() < WHOLE_SLICES)])
         recent.append(run.take_step(evidence_loss(run.network, patches)))
         if run.step % 100 == 0:
-            console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.4f}")
+            console.print(f"step {run.step}  {done * minutes:.1f} min  loss {np.mean(recent):.4f}")
             recent.clear()
             run.save()
             paths = source()

@@ -82,7 +82,7 @@ class SegmentationNetwork(nn.Module):
         self.context = nn.Sequential(*(untaught(Residual(64, dilation)) for dilation in (1, 2, 4)))
         self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 40), untaught(Residual(40, 1)))
         self.up1 = nn.Sequential(_conv(80, 40), _conv(40, 24), untaught(Residual(24, 1)))
-        self.up0 = nn.Sequential(_conv(48, 32), _conv(32, 32))
+        self.up0 = nn.Sequential(_conv(48, 32), _conv(32, 32), untaught(Residual(32, 1)))
         self.last = nn.Conv2d(32, STRUCTURE_COUNT * 4, 1)
 
     def slice_logits(self, slices: Tensor, position: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tools.train import together
+
 Network = TypeVar("Network", bound=nn.Module)
 WARM_UP_STEPS = 200
 MEAN_DECAY = 0.998
@@ -34,7 +36,9 @@ class Run(Generic[Network]):
             self.step = int(state["step"])
 
     def save(self) -> None:
-        """Write whole or not at all."""
+        """Write whole or not at all; of several processes the first one writes."""
+        if together.rank():
+            return
         part = self.checkpoint.with_suffix(".part")
         part.parent.mkdir(parents=True, exist_ok=True)
         parts = {"network": self.network, "mean": self.mean, "optimiser": self.optimiser}
@@ -51,6 +55,7 @@ class Run(Generic[Network]):
         """One step of the optimiser and of the running mean; returns the loss as a number."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        together.average([each.grad for each in self.network.parameters() if each.grad is not None])
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.step += 1

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.common.tensors import COLUMNS, PLANE_COUNT, ROWS, SLICES, STRUCTURE_COUNT
-from tools.train.contrast import Picture, degraded, mixed
+from tools.train.contrast import Picture, clinical, degraded, mixed
 from tools.train.dataset import Example, load
 
 FEWEST_PIXELS = 12  # of a structure, for its slice to be drawn on its behalf
+# windows that look as a scanner of one protocol makes them; the others may look like anything, and a network that sees
+# nothing but those learns where an edge is only as well as the worst of them show it
+CLINICAL_SHARE = 0.5
 # how often a window is centred on a structure; background (0) stands for any place of any slice
 _CENTRED_ON = np.array([2.0, 0.6, 0.6, 0.9, 1.0, 1.0, 1.2, 1.2, 1.0, 1.3, 1.3, 1.2, 1.2, 1.0])
 
@@ -114,10 +117,12 @@ def _patch(
         return np.stack([cv2.remap(each, columns, rows, interpolation) for each in slices])
 
     labels = warped(example.labels, cv2.INTER_NEAREST)
-    picture = mixed(
-        warped(example.volumes, cv2.INTER_LINEAR), warped(example.recoloured, cv2.INTER_LINEAR), labels, rng
-    )
-    return degraded(picture, rng).astype(np.float32), position, labels[1]
+    imaged = warped(example.volumes, cv2.INTER_LINEAR)
+    if rng.random() < CLINICAL_SHARE:
+        picture = clinical(imaged, rng)
+    else:
+        picture = degraded(mixed(imaged, warped(example.recoloured, cv2.INTER_LINEAR), labels, rng), rng)
+    return picture.astype(np.float32), position, labels[1]
 
 
 def bent_window(

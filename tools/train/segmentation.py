@@ -25,7 +25,7 @@ from torch import Tensor
 from services.common.finding import Structure
 from services.common.tensors import KNEE_SEGMENTATION, STRUCTURE_COUNT
 from tools.pin_models import REPOSITORY
-from tools.train import dataset, imported, published
+from tools.train import dataset, imported, published, together
 from tools.train.networks import SegmentationNetwork
 from tools.train.partial import POSSIBLE
 from tools.train.run import Run
@@ -54,12 +54,15 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(options.threads)  # fp32 throughout: bf16 convolutions were six times slower here
+    together.join()
     network = SegmentationNetwork()
     if not options.scratch and not CHECKPOINT.exists():
         published.start_from(network, published.read(PUBLISHED), _show)
     run: Run[SegmentationNetwork] = Run(network, CHECKPOINT)
     begin = options.scratch and run.step == 0
     train(run, training_paths, emphasis=float(begin), minutes=options.minutes, rate=options.rate)
+    if together.rank():
+        return
     console = Console()
     scores = validate(run.mean, options.studies)
     SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
@@ -88,16 +91,16 @@ def train(
 
     ``emphasis`` 1 lets rare structures count more in the first half, 0 never.
     """
-    rng, pool, console = np.random.default_rng(run.step), Pool(), Console()
+    rng, pool, console = np.random.default_rng([run.step, together.rank()]), Pool(), Console(quiet=together.rank() > 0)
+    shapes = np.random.default_rng(run.step)  # alike in all processes: they wait for each other after each step
     start, first, recent, paths = time.monotonic(), run.step, [], source()
-    while (spent := (time.monotonic() - start) / 60) < minutes:
-        done = spent / minutes
+    while (done := together.agreed((time.monotonic() - start) / 60 / minutes)) < 1:
         run.pace(rate, steps=run.step - first, done=done)
         share = WHOLE_SLICES[0] + (WHOLE_SLICES[1] - WHOLE_SLICES[0]) * done
-        patches = draw(pool, paths, rng, shape=SHAPES[int(rng.random() < share)], anywhere=done)
+        patches = draw(pool, paths, rng, shape=SHAPES[int(shapes.random() < share)], anywhere=done)
         recent.append(run.take_step(batch_loss(run.network, patches, weight=faded(done) ** emphasis)))
         if run.step % EVERY == 0:
-            console.print(f"step {run.step}  {spent:.1f} min  loss {np.mean(recent):.3f}")
+            console.print(f"step {run.step}  {done * minutes:.1f} min  loss {np.mean(recent):.3f}")
             recent.clear()
             run.save()
             paths = source()

@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for training only; make models installs it")
 
+from tools.train import together  # noqa: E402
 from tools.train.run import Run, exported  # noqa: E402
 
 
@@ -58,3 +59,28 @@ def test_what_is_exported_is_the_running_mean(tmp_path):
     untouched = torch.nn.Linear(3, 1)
     weight = untouched.weight.clone()
     assert torch.equal(exported(untouched, tmp_path / "none.pt").weight, weight)
+
+
+def average_of_two(rank, file, answers):
+    """What one of two processes has after averaging."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    weight, bias = torch.full((2, 2), float(rank)), torch.tensor([10.0 * rank])
+    together.average([weight, bias])
+    answers.put((rank, weight.unique().tolist(), bias.item(), together.agreed(rank / 2), together.rank()))
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_that_train_together_hold_the_mean_of_their_gradients(tmp_path):
+    """Both end with the same numbers and agree on how much of the time is over."""
+    context = torch.multiprocessing.get_context("spawn")
+    answers = context.SimpleQueue()
+    torch.multiprocessing.spawn(average_of_two, (str(tmp_path / "meeting"), answers), nprocs=2)
+    assert sorted(answers.get() for _ in range(2)) == [(0, [0.5], 5.0, 0.25, 0), (1, [0.5], 5.0, 0.25, 1)]
+
+
+def test_a_process_on_its_own_keeps_its_numbers():
+    """Nothing is averaged where nobody else is."""
+    weight = torch.ones(3)
+    together.average([weight])
+    assert weight.tolist() == [1, 1, 1]
+    assert (together.agreed(0.3), together.rank()) == (0.3, 0)
