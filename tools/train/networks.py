@@ -134,6 +134,7 @@ class ClassificationNetwork(nn.Module):
         super().__init__()
         self.stem = _conv(19, 24)
         self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, 24))
+        self.fine = untaught(Residual(24, 1))  # a meniscal tear is two pixels wide: the next fold would hide it
         self.trunk = nn.Sequential(
             _conv(24, 48, stride=2),
             _conv(48, 48),
@@ -153,7 +154,7 @@ class ClassificationNetwork(nn.Module):
 
     def _evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
         x = self.stem(torch.cat([functional.pixel_unshuffle(slices, 2), position], dim=1))
-        return self.evidence(self.trunk(x + plane[:, :, None, None]))
+        return self.evidence(self.trunk(self.fine(x + plane[:, :, None, None])))
 
     def forward(self, volumes: Tensor, slice_mask: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 (N,3,32,256,256), uint8 (N,3,32), float (N,3,4) -> logits, attention, class maps (FP16)."""
