@@ -65,7 +65,16 @@ def export(network: nn.Module, contract: ModelContract, path: Path) -> None:
         verbose=False,
     )
     model = onnx.load(path)
+    _forget_where_it_was_made(model.graph)
     onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _forget_where_it_was_made(graph: onnx.GraphProto) -> None:
+    """Drop the exporter's stack traces: they name files of this machine and change the digest of an equal network."""
+    for each in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        each.ClearField("metadata_props")
+        each.ClearField("doc_string")
 
 
 class _Contiguous(nn.Module):

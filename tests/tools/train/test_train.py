@@ -55,6 +55,16 @@ def test_an_export_keeps_the_contract(tmp_path, network, contract):
     assert [value.name for value in graph.output] == [spec.name for spec in contract.outputs]
 
 
+def test_an_equal_network_is_exported_to_equal_bytes(tmp_path):
+    """The digest names the network; who exported it, where and when is not in the file."""
+    pytest.importorskip("onnxscript", reason="make models installs it")
+    paths = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
+    for path in paths:
+        export(CamNetwork(), KNEE_CAM, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert b".py" not in paths[0].read_bytes()
+
+
 def test_the_area_and_the_threshold_are_right():
     """Perfect order is 1, reversed 0, chance one half; the threshold parts the classes."""
     truth = np.array([0, 0, 1, 1], np.float32)
