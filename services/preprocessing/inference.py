@@ -123,19 +123,36 @@ def _findings(
     classified: dict[str, NDArray[np.generic]], thresholds: list[float], sources: Sources
 ) -> tuple[Finding, ...]:
     probabilities = 1.0 / (1.0 + np.exp(-classified["logits"].astype(np.float64)))
-    # each slice's share of the logit: attention x spatial mean of the class map, (plane, slice, label)
-    share = classified["attention"] * classified["class_maps"].mean(axis=(3, 4), dtype=np.float32)
     seen = stack_planes(sources.inputs)[1].astype(bool)
+    places = deciding_slices(classified["class_maps"], classified["attention"], seen)
     return tuple(
-        Finding(label, float(probabilities[index]), thresholds[index], _location(share[:, :, index], seen, sources))
+        Finding(label, float(probabilities[index]), thresholds[index], _location(places[index], sources))
         for index, label in enumerate(LABELS)
     )
 
 
-def _location(share: FloatArray, seen: NDArray[np.bool_], sources: Sources) -> Location:
-    slot, model_slice = np.unravel_index(np.argmax(np.where(seen, share, -np.inf)), share.shape)
+def deciding_slices(
+    class_maps: NDArray[np.generic], attention: NDArray[np.generic], seen: NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """Plane and slice that speak for each label most: where its heat map is hottest.
+
+    ``class_maps`` (3,32,12,32,32), ``attention`` (3,32,12), ``seen`` (3,32). As in the heat map, only the positive part
+    of a class map counts: an empty slice has a negative mean, and of two negative shares the larger one is that of the
+    slice that was looked at least. Where nothing is positive, the slice with the most attention is taken.
+    """
+    heat = attention * np.maximum(class_maps, 0).mean(axis=(3, 4), dtype=np.float32)
+    places = []
+    for index in range(attention.shape[2]):
+        chosen = heat if (heat[:, :, index] * seen).any() else attention
+        place = np.argmax(np.where(seen, chosen[:, :, index], -np.inf))
+        places.append((int(place // seen.shape[1]), int(place % seen.shape[1])))
+    return places
+
+
+def _location(place: tuple[int, int], sources: Sources) -> Location:
+    slot, model_slice = place
     plane = PLANES[slot]
-    index = sources.inputs[plane].grid.source_slice(int(model_slice))
+    index = sources.inputs[plane].grid.source_slice(model_slice)
     frame = sources.slices[plane][index]
     return Location(plane, index, frame.sop_instance_uid, frame.frame_number)
 
