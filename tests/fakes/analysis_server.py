@@ -19,7 +19,7 @@ PIPELINE_DIGEST = "f" * 64
 
 @dataclass
 class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
-    """``answers`` holds what the next calls do.
+    """``answers`` holds what the next calls do, ``answers_to`` what the next calls for a study do.
 
     'findings' or 'no_result' with objects; 'no_manifest', 'foreign_manifest', 'crash', 'die', 'slow', 'exhausted' for
     trouble; 'busy' or a refusal code for a rejection. ``gate`` can hold the answers back: an event, or anything that
@@ -27,6 +27,7 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
     """
 
     answers: list[str] = field(default_factory=list)
+    answers_to: dict[str, list[str]] = field(default_factory=dict)  # where several studies are on their way at once
     headers: list[pb.StudyHeader] = field(default_factory=list)
     received: list[list[bytes]] = field(default_factory=list)
     make_objects: object = None  # callable(header, instances) -> list[bytes]; the last is the manifest
@@ -62,7 +63,8 @@ class FakeAnalysis(analysis_pb2_grpc.AnalysisServicer):
             yield response
 
     async def _answer(self, header, instances, context) -> AsyncIterator[pb.AnalyzeResponse]:
-        told = self.answers.pop(0) if self.answers else "findings"
+        answers = self.answers_to.get(header.study_instance_uid) or self.answers
+        told = answers.pop(0) if answers else "findings"
         yield pb.AnalyzeResponse(progress=pb.Progress(stage="infer", done=3, total=5))
         if self.gate:
             await self.gate.wait()

@@ -190,7 +190,7 @@ def test_hostile_text_stays_text(clinic, new_page):
 
 def test_a_study_without_a_result_says_why_and_still_shows_its_images(clinic, new_page):
     """Code and advice stand where the findings would."""
-    clinic.service.answers.append("NO_SIGNAL")
+    clinic.service.answers_to["1.2.826.0.1.3680043.8.498.5"] = ["NO_SIGNAL"]
     study_id = clinic.knee(series(Plane.AXIAL), "1.2.826.0.1.3680043.8.498.5")
     clinic.ends(study_id, StudyState.NO_RESULT)
     page = opened(new_page(), clinic, study_id)

@@ -42,7 +42,7 @@ def test_an_empty_archive_says_what_to_do_and_a_new_study_appears_by_itself(tmp_
 
 def test_a_study_without_a_result_is_analysed_again_on_request(clinic, new_page):
     """The reason stands in its line; retry sends it again, and the second answer replaces the first."""
-    clinic.service.answers.append("no_result")
+    clinic.service.answers_to[f"{UID}2"] = ["no_result"]
     study_id = knee(clinic, 2, "Knee again")
     clinic.ends(study_id, StudyState.NO_RESULT)
     page = new_page()
@@ -60,7 +60,7 @@ def test_filters_and_words_narrow_the_list(clinic, new_page):
     """By state, by what was found, by description; nothing found is said."""
     done = knee(clinic, 3, "Knee of Monday")
     clinic.ends(done, StudyState.DONE)
-    clinic.service.answers.append("NO_SIGNAL")
+    clinic.service.answers_to[f"{UID}4"] = ["NO_SIGNAL"]
     without = knee(clinic, 4, "Knee of Tuesday")
     clinic.ends(without, StudyState.NO_RESULT)
     page = new_page()
