@@ -25,6 +25,7 @@ AXE = Path(__file__).parents[2] / "build" / "axe" / "axe.min.js"
 _GRAPHICS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
 def pytest_collection_modifyitems(items):
     """Without Chromium or Orthanc there is no page to look at."""
     here = Path(__file__).parent
