@@ -8,13 +8,12 @@ Both resume from ``build/train/classification.pt``; ``--minutes 0`` fits the poo
 the published model (``--scratch``: from chance); studies that come while it runs are taken in.
 """
 
-import argparse
 import json
-import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -38,7 +37,8 @@ from tools.train import dataset, imported, published, together
 from tools.train.lesions import LesionPatches, Pool, draw, jittered
 from tools.train.networks import ClassificationNetwork, grid_position, with_region
 from tools.train.partial import UNKNOWN
-from tools.train.run import Run
+from tools.train.run import Run, half_precision, options
+from tools.train.stream import EVERY, Clock, stream
 
 CHECKPOINT = Path("build/train/classification.pt")
 SCORES = Path("build/train/classification.json")
@@ -52,23 +52,17 @@ PUBLISHED = REPOSITORY / KNEE_CLASSIFICATION.name / "1" / "model.onnx"
 
 def main() -> None:
     """Train the evidence for a number of minutes, then the pooling, then score."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=40.0)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--scratch", action="store_true", help="from chance, not from the published model")
-    parser.add_argument("--threads", type=int, default=2, help="fewer are faster where others use the machine as well")
-    options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(options.threads)
+    chosen = options(__doc__, minutes=40.0)
     together.join()
     network = ClassificationNetwork()
-    if not options.scratch and not CHECKPOINT.exists():
+    if not chosen.scratch and not CHECKPOINT.exists():
         start_from(network, published.read(PUBLISHED))
-    run: Run[ClassificationNetwork] = Run(network, CHECKPOINT)
-    if options.minutes > 0:
-        train_evidence(run, lambda: training_paths(held_out=False), minutes=options.minutes, rate=options.rate)
+    run: Run[ClassificationNetwork] = Run(network, CHECKPOINT, chosen.device)
+    if chosen.minutes > 0:
+        train_evidence(run, partial(training_paths, held_out=False), chosen)
     if together.rank():
         return
+    run.mean.cpu()
     held_out = evidence_of(run.mean, training_paths(held_out=True))
     train_pooling(run.mean.pooling, held_out)
     run.network.pooling.load_state_dict(run.mean.pooling.state_dict())
@@ -101,36 +95,42 @@ def start_from(network: ClassificationNetwork, weights: published.Weights) -> No
 def _show(network: ClassificationNetwork) -> None:
     """Pass some windows through, all at once, for the statistics of the layers."""
     patches = draw(Pool(), training_paths(held_out=False), np.random.default_rng(0), shape=(64, 128))
-    network.slice_evidence(patches.images, patches.position, patches.plane)
+    network.slice_evidence(patches.images.float(), patches.position, patches.plane)
 
 
-def train_evidence(
-    run: Run[ClassificationNetwork], source: Callable[[], Sequence[Path]], *, minutes: float, rate: float
-) -> None:
-    """Fit the trunk to the lesion cells of windows of slices, of whatever studies there are by then."""
-    rng, pool, console = np.random.default_rng([run.step, together.rank()]), Pool(), Console(quiet=together.rank() > 0)
-    shapes = np.random.default_rng(run.step)  # alike in all processes: they wait for each other after each step
-    start, first, recent, paths = time.monotonic(), run.step, [], source()
-    while (done := together.agreed((time.monotonic() - start) / 60 / minutes)) < 1:
-        run.pace(rate, steps=run.step - first, done=done)
-        patches = draw(pool, paths, rng, shape=SHAPES[int(shapes.random() < WHOLE_SLICES)])
+def train_evidence(run: Run[ClassificationNetwork], source: Callable[[], Sequence[Path]], chosen: Namespace) -> None:
+    """Fit the trunk to the lesion cells of windows of slices, of whatever studies there are by then.
+
+    ``chosen`` are the command's ``options``.
+    """
+    console, clock, first, recent = Console(quiet=together.rank() > 0), Clock(chosen.minutes), run.step, []
+    pool = Pool()
+
+    def windows(paths: Sequence[Path], own: np.random.Generator, alike: np.random.Generator) -> LesionPatches:
+        count, size = SHAPES[int(alike.random() < WHOLE_SLICES)]
+        return draw(pool, paths, own, shape=(count * chosen.batch, size))
+
+    for patches in stream(windows, source, seed=run.step, workers=chosen.workers, device=chosen.device):
+        if (done := together.agreed(clock.done)) >= 1:
+            break
+        run.pace(chosen.rate, steps=run.step - first, done=done)
         recent.append(run.take_step(evidence_loss(run.network, patches)))
-        if run.step % 100 == 0:
-            console.print(f"step {run.step}  {done * minutes:.1f} min  loss {np.mean(recent):.4f}")
+        if run.step % EVERY == 0:
+            console.print(f"step {run.step}  {done * chosen.minutes:.1f} min  loss {torch.stack(recent).mean():.4f}")
             recent.clear()
             run.save()
-            paths = source()
     run.save()
 
 
 def evidence_loss(network: ClassificationNetwork, patches: LesionPatches) -> Tensor:
     """Cross entropy of every cell whose label is known, cells with a finding counting more."""
-    images = patches.images.contiguous(memory_format=torch.channels_last)
-    evidence = network.slice_evidence(images, patches.position, patches.plane)
-    weight = torch.full((LABEL_COUNT, 1, 1), LESION_WEIGHT)
+    images = patches.images.float().contiguous(memory_format=torch.channels_last)
+    with half_precision(images.device):
+        evidence = network.slice_evidence(images, patches.position, patches.plane)
+    weight = torch.full((LABEL_COUNT, 1, 1), LESION_WEIGHT, device=evidence.device)
     # scaled so that the loss is of the order of one: nearly all cells are empty
     return 30 * functional.binary_cross_entropy_with_logits(
-        evidence, patches.truth, weight=patches.known[:, :, None, None], pos_weight=weight
+        evidence.float(), patches.truth, weight=patches.known[:, :, None, None], pos_weight=weight
     )
 
 

@@ -7,6 +7,7 @@ and the rest of the window and of the batch are its negatives, with the mimics t
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from services.common.transforms import joint_region
 from tools.train.contrast import Picture, clinical, degraded, mixed
 from tools.train.dataset import Example, load
 from tools.train.partial import located
-from tools.train.sampling import Bend, Place, bent_window
+from tools.train.sampling import Bend, Place, as_served, bent_window, neighbourhood
 
 CELL = ROWS // CLASS_MAP_COLUMNS
 SHOWN = 0.1  # share of a cell that a lesion covers, for the cell to count as positive
@@ -48,9 +49,8 @@ class Pool:
         return self.examples[path]
 
 
-@dataclass(frozen=True, eq=False)
-class LesionPatches:
-    """``images`` (M,4,S,S): three slices and the region; ``position`` (M,3,S/2,S/2); ``plane`` (M,); ``truth``.
+class LesionPatches(NamedTuple):
+    """``images`` half (M,SEEN+1,S,S): slices and the region; ``position`` (M,3,S/2,S/2); ``plane`` (M,); ``truth``.
 
     ``truth`` (M,12,S/8,S/8) is 1 where a cell shows a finding; ``known`` (M,12) is 0 for findings of which the study
     does not say whether or where they are.
@@ -117,9 +117,8 @@ def jittered(region: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
 
 def _patch(
     example: Example, place: Place, region: NDArray[np.float32], *, rng: np.random.Generator, size: int
-) -> tuple[Picture, Picture, Picture]:
-    used = np.flatnonzero(example.slice_mask[place.plane])
-    around = np.clip(np.arange(place.slice_index - 1, place.slice_index + 2), used[0], used[-1])
+) -> tuple[NDArray[np.float16], Picture, Picture]:
+    around = neighbourhood(place)
     columns, rows, position = bent_window(place, rng, size, bend=_CALM)
 
     def warped(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -136,5 +135,6 @@ def _patch(
     to_cell = [(axis[CELL // 2 :: CELL, CELL // 2 :: CELL] - (CELL - 1) / 2) / CELL for axis in (columns, rows)]
     cells = example.lesions[place.plane, place.slice_index]
     share = [cv2.remap(cells[i], to_cell[0], to_cell[1], cv2.INTER_LINEAR) for i in range(LABEL_COUNT)]
-    images = np.concatenate([picture, box[None]]).astype(np.float32)
+    seen = as_served(picture, example.slice_mask[place.plane, around])
+    images = np.concatenate([seen, box[None].astype(np.float16)])
     return images, position, (np.stack(share) > SHOWN * 255).astype(np.float32)

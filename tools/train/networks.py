@@ -23,6 +23,10 @@ from services.common.tensors import (
 # a class map is a multiple of 1/2 below 1024: FP16 holds such numbers exactly, so the map that leaves the graph is the
 # map the logit was computed from, to the last bit; and four full cells of 1024 are enough to decide a finding
 MAP_STEP, MAP_LIMIT = 0.5, 1023.0
+# slices on either side that a network sees beside its own: cartilage that lies in the plane of a slice is told from its
+# neighbours alone
+REACH = 1
+SEEN = 2 * REACH + 1
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -34,11 +38,10 @@ def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> n
 
 
 def neighbours(volumes: Tensor) -> Tensor:
-    """(..., 32, 256, 256) uint8 -> (..., 32, 3, 256, 256) float: previous, own and next slice, edges repeated."""
+    """(..., 32, 256, 256) uint8 -> (..., 32, SEEN, 256, 256) float: slices around each, the ends repeated."""
     x = volumes.float() * (4.0 / 255.0) - 1.0
-    before = torch.cat([x[..., :1, :, :], x[..., :-1, :, :]], dim=-3)
-    after = torch.cat([x[..., 1:, :, :], x[..., -1:, :, :]], dim=-3)
-    return torch.stack([before, x, after], dim=-3)
+    padded = torch.cat([x[..., :1, :, :]] * REACH + [x] + [x[..., -1:, :, :]] * REACH, dim=-3)
+    return torch.stack([padded[..., i : i + SLICES, :, :] for i in range(SEEN)], dim=-3)
 
 
 class Residual(nn.Module):
@@ -72,7 +75,7 @@ class SegmentationNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(15, 24), _conv(24, 24))
+        self.stem = nn.Sequential(_conv(4 * SEEN + 3, 24), _conv(24, 24))
         self.down1 = nn.Sequential(_conv(24, 40, stride=2), _conv(40, 40))
         self.down2 = nn.Sequential(_conv(40, 64, stride=2), _conv(64, 64))
         self.down3 = nn.Sequential(
@@ -86,7 +89,7 @@ class SegmentationNetwork(nn.Module):
         self.last = nn.Conv2d(32, STRUCTURE_COUNT * 4, 1)
 
     def slice_logits(self, slices: Tensor, position: Tensor) -> Tensor:
-        """(M, 3, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
+        """(M, SEEN, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
 
         The three channels of ``position`` run from -1 to 1 along slice, row and column of the model's grid.
         """
@@ -101,7 +104,7 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, volume: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 32, 256, 256) uint8 -> labels (N, 32, 256, 256) uint8, confidence (N, 14)."""
-        slices = neighbours(volume).reshape(-1, 3, ROWS, COLUMNS)
+        slices = neighbours(volume).reshape(-1, SEEN, ROWS, COLUMNS)
         position = grid_position().to(volume.device).expand(volume.shape[0], -1, -1, -1, -1)
         logits = self.slice_logits(slices, position.reshape(-1, 3, ROWS // 2, COLUMNS // 2)).float()
         labels = logits.argmax(dim=1)
@@ -132,7 +135,7 @@ class ClassificationNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _conv(19, 24)
+        self.stem = _conv(4 * (SEEN + 1) + 3, 24)
         self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, 24))
         self.fine = untaught(Residual(24, 1))  # a meniscal tear is two pixels wide: the next fold would hide it
         self.trunk = nn.Sequential(
@@ -149,7 +152,7 @@ class ClassificationNetwork(nn.Module):
         self.pooling = StudyPooling()
 
     def slice_evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
-        """Three slices and the region (M, 4, H, W), position (M, 3, H/2, W/2), plane (M,) -> (M, 12, H/8, W/8)."""
+        """Slices and the region (M, SEEN + 1, H, W), position (M, 3, H/2, W/2), plane (M,) -> (M, 12, H/8, W/8)."""
         return self._evidence(slices, position, self.plane[plane])
 
     def _evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
@@ -158,7 +161,7 @@ class ClassificationNetwork(nn.Module):
 
     def forward(self, volumes: Tensor, slice_mask: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 (N,3,32,256,256), uint8 (N,3,32), float (N,3,4) -> logits, attention, class maps (FP16)."""
-        slices = with_region(volumes, region).reshape(-1, 4, ROWS, COLUMNS)
+        slices = with_region(volumes, region).reshape(-1, SEEN + 1, ROWS, COLUMNS)
         count = slice_mask.shape[0]
         plane = self.plane[None, :, None, :].expand(count, PLANE_COUNT, SLICES, 24).reshape(-1, 24)
         position = grid_position().to(volumes.device)[None, None].expand(count, PLANE_COUNT, -1, -1, -1, -1)
@@ -198,7 +201,7 @@ class StudyPooling(nn.Module):
 
 
 def with_region(volumes: Tensor, region: Tensor) -> Tensor:
-    """Neighbouring slices and the region as a box of ones: (N, 3, 32, 4, 256, 256).
+    """Neighbouring slices and the region as a box of ones: (N, 3, 32, SEEN + 1, 256, 256).
 
     ``region`` is (N, 3, 4): first row, first column, last row, last column in pixels; all zero means everywhere.
     """

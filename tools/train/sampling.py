@@ -7,6 +7,7 @@ menisci and ligaments cost a third of a whole slice and hold most of what is har
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,11 +18,12 @@ from torch import Tensor
 from services.common.tensors import COLUMNS, PLANE_COUNT, ROWS, SLICES, STRUCTURE_COUNT
 from tools.train.contrast import Picture, clinical, degraded, mixed
 from tools.train.dataset import Example, load
+from tools.train.networks import REACH
 
 FEWEST_PIXELS = 12  # of a structure, for its slice to be drawn on its behalf
 # windows that look as a scanner of one protocol makes them; the others may look like anything, and a network that sees
 # nothing but those learns where an edge is only as well as the worst of them show it
-CLINICAL_SHARE = 0.5
+CLINICAL_SHARE = 0.6
 # how often a window is centred on a structure; background (0) stands for any place of any slice
 _CENTRED_ON = np.array([2.0, 0.6, 0.6, 0.9, 1.0, 1.0, 1.2, 1.2, 1.0, 1.3, 1.3, 1.2, 1.2, 1.0])
 
@@ -63,9 +65,8 @@ class Bend:
     wave_pixels: float = 4.0
 
 
-@dataclass(frozen=True, eq=False)
-class Patches:
-    """``images`` (M,3,S,S) in -1..3, ``position`` (M,3,S/2,S/2) in -1..1, ``labels`` (M,S,S)."""
+class Patches(NamedTuple):
+    """``images`` half (M,SEEN,S,S) in -1..3, ``position`` (M,3,S/2,S/2) in -1..1, ``labels`` uint8 (M,S,S)."""
 
     images: Tensor
     position: Tensor
@@ -85,7 +86,7 @@ def draw(
         example, counts = pool.get(paths[int(rng.integers(len(paths)))])
         parts.append(_patch(example, choose_place(example, counts, rng, anywhere=anywhere), rng, size))
     images, position, labels = (np.stack(part) for part in zip(*parts, strict=True))
-    return Patches(torch.from_numpy(images), torch.from_numpy(position), torch.from_numpy(labels).long())
+    return Patches(torch.from_numpy(images), torch.from_numpy(position), torch.from_numpy(labels))
 
 
 def choose_place(
@@ -107,9 +108,8 @@ def choose_place(
 
 def _patch(
     example: Example, place: Place, rng: np.random.Generator, size: int
-) -> tuple[Picture, Picture, NDArray[np.uint8]]:
-    used = np.flatnonzero(example.slice_mask[place.plane])
-    around = np.clip(np.arange(place.slice_index - 1, place.slice_index + 2), used[0], used[-1])
+) -> tuple[NDArray[np.float16], Picture, NDArray[np.uint8]]:
+    around = neighbourhood(place)
     columns, rows, position = bent_window(place, rng, size)
 
     def warped(volume: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
@@ -122,7 +122,18 @@ def _patch(
         picture = clinical(imaged, rng)
     else:
         picture = degraded(mixed(imaged, warped(example.recoloured, cv2.INTER_LINEAR), labels, rng), rng)
-    return picture.astype(np.float32), position, labels[1]
+    return as_served(picture, example.slice_mask[place.plane, around]), position, labels[REACH]
+
+
+def neighbourhood(place: Place) -> NDArray[np.intp]:
+    """Indices of the slices that a network sees at a place, as the graph takes them: the ends of the grid repeated."""
+    return np.clip(np.arange(place.slice_index - REACH, place.slice_index + REACH + 1), 0, SLICES - 1)
+
+
+def as_served(picture: Picture, used: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """The picture (SEEN, S, S) with black where the grid has no slice; half precision is a quarter of a grey level."""
+    picture[used == 0] = -1
+    return picture.astype(np.float16)
 
 
 def bent_window(

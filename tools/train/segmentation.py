@@ -10,13 +10,11 @@ Set ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736`` against page fault
 others use the machine as well: threads that spin while they wait burn what the next one needs.
 """
 
-import argparse
 import json
-import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from rich.console import Console
@@ -28,8 +26,9 @@ from tools.pin_models import REPOSITORY
 from tools.train import dataset, imported, published, together
 from tools.train.networks import SegmentationNetwork
 from tools.train.partial import POSSIBLE
-from tools.train.run import Run
+from tools.train.run import Run, half_precision, options
 from tools.train.sampling import Patches, Pool, draw
+from tools.train.stream import EVERY, Clock, stream
 
 CHECKPOINT = Path("build/train/segmentation.pt")
 SCORES = Path("build/train/segmentation.json")
@@ -37,7 +36,6 @@ PUBLISHED = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
 SHAPES = ((8, 128), (3, 256))  # patches and pixels a step; small windows hold what is rare, whole slices the rest
 WHOLE_SLICES = (0.3, 0.8)  # share of whole slices at the begin and at the end of a run
 LABELMAP_SHARE = 0.2  # of the slices, where such studies were made
-EVERY = 100
 # Rare and thin structures count more in the cross entropy, so that they are learnt at all; but a network that was
 # taught so sees three where there is one, so the weights fade to one in the first half of a run.
 CLASS_WEIGHT = torch.tensor([0.5, 0.7, 0.7, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0])
@@ -45,26 +43,17 @@ CLASS_WEIGHT = torch.tensor([0.5, 0.7, 0.7, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0, 3.0, 3
 
 def main() -> None:
     """Train for a number of minutes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--scratch", action="store_true", help="from chance, not from the published model")
-    parser.add_argument("--studies", type=int, default=12, help="validation studies to score at the end")
-    parser.add_argument("--threads", type=int, default=2, help="fewer are faster where others use the machine as well")
-    options = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(options.threads)  # fp32 throughout: bf16 convolutions were six times slower here
+    chosen = options(__doc__, minutes=60.0)
     together.join()
     network = SegmentationNetwork()
-    if not options.scratch and not CHECKPOINT.exists():
+    if not chosen.scratch and not CHECKPOINT.exists():
         published.start_from(network, published.read(PUBLISHED), _show)
-    run: Run[SegmentationNetwork] = Run(network, CHECKPOINT)
-    begin = options.scratch and run.step == 0
-    train(run, training_paths, emphasis=float(begin), minutes=options.minutes, rate=options.rate)
+    run: Run[SegmentationNetwork] = Run(network, CHECKPOINT, chosen.device)
+    train(run, training_paths, chosen, emphasis=float(chosen.scratch and run.step == 0))
     if together.rank():
         return
     console = Console()
-    scores = validate(run.mean, options.studies)
+    scores = validate(run.mean.cpu(), chosen.studies)
     SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
     console.print(scores)
 
@@ -73,7 +62,7 @@ def main() -> None:
 def _show(network: SegmentationNetwork) -> None:
     """Pass some windows through, all at once, for the statistics of the layers."""
     patches = draw(Pool(), training_paths(), np.random.default_rng(0), shape=(64, 128))
-    network.slice_logits(patches.images, patches.position)
+    network.slice_logits(patches.images.float(), patches.position)
 
 
 def training_paths() -> list[Path]:
@@ -85,32 +74,40 @@ def training_paths() -> list[Path]:
 
 
 def train(
-    run: Run[SegmentationNetwork], source: Callable[[], Sequence[Path]], *, emphasis: float, minutes: float, rate: float
+    run: Run[SegmentationNetwork], source: Callable[[], Sequence[Path]], chosen: Namespace, *, emphasis: float = 0.0
 ) -> None:
     """Take steps until the time is over, on whatever studies there are by then.
 
-    ``emphasis`` 1 lets rare structures count more in the first half, 0 never.
+    ``chosen`` are the command's ``options``; ``emphasis`` 1 lets rare structures count more in the first half.
     """
-    rng, pool, console = np.random.default_rng([run.step, together.rank()]), Pool(), Console(quiet=together.rank() > 0)
-    shapes = np.random.default_rng(run.step)  # alike in all processes: they wait for each other after each step
-    start, first, recent, paths = time.monotonic(), run.step, [], source()
-    while (done := together.agreed((time.monotonic() - start) / 60 / minutes)) < 1:
-        run.pace(rate, steps=run.step - first, done=done)
-        share = WHOLE_SLICES[0] + (WHOLE_SLICES[1] - WHOLE_SLICES[0]) * done
-        patches = draw(pool, paths, rng, shape=SHAPES[int(shapes.random() < share)], anywhere=done)
+    console, clock, first, recent = Console(quiet=together.rank() > 0), Clock(chosen.minutes), run.step, []
+    pool = Pool()
+
+    def windows(paths: Sequence[Path], own: np.random.Generator, alike: np.random.Generator) -> Patches:
+        """More and more whole slices, and places anywhere, while time goes by."""
+        over = min(clock.done, 1.0)
+        share = WHOLE_SLICES[0] + (WHOLE_SLICES[1] - WHOLE_SLICES[0]) * over
+        count, size = SHAPES[int(alike.random() < share)]
+        return draw(pool, paths, own, shape=(count * chosen.batch, size), anywhere=over)
+
+    for patches in stream(windows, source, seed=run.step, workers=chosen.workers, device=chosen.device):
+        if (done := together.agreed(clock.done)) >= 1:
+            break
+        run.pace(chosen.rate, steps=run.step - first, done=done)
         recent.append(run.take_step(batch_loss(run.network, patches, weight=faded(done) ** emphasis)))
         if run.step % EVERY == 0:
-            console.print(f"step {run.step}  {done * minutes:.1f} min  loss {np.mean(recent):.3f}")
+            console.print(f"step {run.step}  {done * chosen.minutes:.1f} min  loss {torch.stack(recent).mean():.3f}")
             recent.clear()
             run.save()
-            paths = source()
     run.save()
 
 
 def batch_loss(network: SegmentationNetwork, patches: Patches, *, weight: Tensor) -> Tensor:
     """The loss of one batch."""
-    images = patches.images.contiguous(memory_format=torch.channels_last)
-    return loss(network.slice_logits(images, patches.position), patches.labels, weight=weight)
+    images = patches.images.float().contiguous(memory_format=torch.channels_last)
+    with half_precision(images.device):
+        logits = network.slice_logits(images, patches.position)
+    return loss(logits.float(), patches.labels.long(), weight=weight.to(images.device))
 
 
 def faded(done: float) -> Tensor:
@@ -123,7 +120,7 @@ def loss(logits: Tensor, labels: Tensor, *, weight: Tensor) -> Tensor:
 
     The Dice counts labelled voxels alone; one that may be anything counts nowhere (``partial``).
     """
-    possible = torch.from_numpy(POSSIBLE)[labels].movedim(-1, 1)
+    possible = torch.from_numpy(POSSIBLE).to(labels.device)[labels].movedim(-1, 1)
     log_probability = torch.log_softmax(logits, dim=1)
     of_possible = torch.logsumexp(log_probability.masked_fill(~possible, -torch.inf), dim=1)
     importance = torch.where(labels < STRUCTURE_COUNT, weight[labels.clamp(max=STRUCTURE_COUNT - 1)], 1.0)

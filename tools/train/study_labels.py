@@ -58,7 +58,7 @@ def train(run: Run[ClassificationNetwork], paths: Sequence[Path], *, minutes: fl
         run.network.eval()
         recent.append(run.take_step(study_loss(run.network, dataset.load(paths[int(rng.integers(len(paths)))]), rng)))
         if run.step % 100 == 1:
-            console.print(f"step {run.step}  {spent:.1f} min  loss of studies {np.mean(recent):.3f}")
+            console.print(f"step {run.step}  {spent:.1f} min  loss of studies {torch.stack(recent).mean():.3f}")
             recent.clear()
             run.save()
     run.save()

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 
 from services.common.finding import LABELS, Structure  # noqa: E402
 from tools.train import contrast, dataset, lesions, sampling  # noqa: E402
+from tools.train.networks import REACH, SEEN  # noqa: E402
 from tools.train.partial import UNKNOWN  # noqa: E402
 from tools.train.sampling import Bend, Place  # noqa: E402
 
@@ -49,7 +50,7 @@ def test_a_patch_shows_its_picture_and_its_labels_in_one_place(stored):
     """Without randomised contrast the disc and its label cover the same pixels, however the slice is bent."""
     rng, pool = np.random.default_rng(0), sampling.Pool()
     drawn = sampling.draw(pool, [stored], rng, shape=(12, SIZE))
-    assert drawn.images.shape == (12, 3, SIZE, SIZE)
+    assert drawn.images.shape == (12, SEEN, SIZE, SIZE)
     assert drawn.position.shape == (12, 3, SIZE // 2, SIZE // 2)
     assert drawn.images.min() >= -1
     assert drawn.images.max() <= 3
@@ -57,7 +58,7 @@ def test_a_patch_shows_its_picture_and_its_labels_in_one_place(stored):
     for image, labels in zip(drawn.images, drawn.labels, strict=True):
         inside = labels == Structure.FEMUR
         if 0.1 < inside.float().mean() < 0.9:
-            difference.append(float((image[1][inside].mean() - image[1][labels == 0].mean()).abs()))
+            difference.append(float((image[REACH][inside].mean() - image[REACH][labels == 0].mean()).abs()))
     assert np.median(difference) > 0.4
 
 
@@ -103,7 +104,7 @@ def test_the_truth_of_a_lesion_lies_over_its_square(stored):
     rng, pool = np.random.default_rng(4), lesions.Pool()
     drawn = lesions.draw(pool, [stored], rng, shape=(24, SIZE))
     assert drawn.truth.shape == (24, 12, SIZE // 8, SIZE // 8)
-    assert drawn.images.shape == (24, 4, SIZE, SIZE)
+    assert drawn.images.shape == (24, SEEN + 1, SIZE, SIZE)
     found = drawn.truth[:, LABELS.index("ACL")].sum(dim=(1, 2))
     assert 8 <= int((found > 0).sum()) <= 22
     assert drawn.truth[:, 1:].sum() == 0

@@ -74,9 +74,9 @@ def test_the_area_and_the_threshold_are_right():
 
 
 def test_a_region_is_a_box_of_ones_and_an_unknown_one_is_everything():
-    """The fourth input channel is 1 inside the box; four zeros mean the whole slice."""
+    """The last input channel is 1 inside the box; four zeros mean the whole slice."""
     region = torch.tensor([[[10.0, 20.0, 29.0, 49.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]])
-    drawn = with_region(torch.zeros(1, 3, 32, 256, 256, dtype=torch.uint8), region)[0, :, 0, 3]
+    drawn = with_region(torch.zeros(1, 3, 32, 256, 256, dtype=torch.uint8), region)[0, :, 0, -1]
     assert drawn[0].sum() == 20 * 30
     assert drawn[0, 10, 20] == drawn[0, 29, 49] == 1
     assert drawn[1].min() == 1
