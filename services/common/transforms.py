@@ -7,9 +7,9 @@ axes in one direction per plane, and a left knee mirrored so that the lateral si
     coronal    slices front -> back        rows head -> foot        columns lateral -> medial
     axial      slices foot -> head         rows front -> back       columns lateral -> medial
 
-Slices are never invented: up to 32 keep their own place (the rest is padding, marked in the mask), more are averaged in
-equal slabs. Everything is one affine, model index -> source index, held by ``ModelGrid``; ``to_model_grid`` and
-``to_source_grid`` are the pair that uses it.
+Slices are never invented: up to 32 keep their own place (the rest is padding, marked in the mask), of up to 48 the 32
+nearest ones are taken, and more are averaged in equal slabs. Everything is one affine, model index -> source index,
+held by ``ModelGrid``; ``to_model_grid`` and ``to_source_grid`` are the pair that uses it.
 """
 
 from collections.abc import Iterator
@@ -27,6 +27,10 @@ from services.common.volume import FloatArray, Plane, Volume
 FIELD_OF_VIEW_MM = 150.0
 PIXEL_MM = FIELD_OF_VIEW_MM / COLUMNS
 WINDOW_PERCENTILES = (1.0, 99.0)
+# Source slices a model slice from which on they are averaged. The mean of two slices of 3 mm is as blurred as one of
+# 6 mm: of stacks of 33 slices, whole ones gave a mean Dice of the structures of 0.85 and means 0.78; 0.82 and 0.79 at
+# 36, 0.80 and 0.79 at 40, the same at 48, and at 64 means were better by 0.02.
+AVERAGED_FROM = 1.5
 
 JOINT_STRUCTURES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PCL + 1))
 REGION_MARGIN_PIXELS = 16
@@ -121,7 +125,8 @@ def model_grid(volume: Volume, *, mirrored: bool) -> ModelGrid:
 def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
     """Resample source voxels onto the model's grid: ``(32, 256, 256)`` uint8, zero outside the source.
 
-    Each axis is a box average over one model pixel (linear interpolation where the model is finer than the source).
+    Rows and columns are box averages over one model pixel (linear interpolation where the model is finer than the
+    source); a slice is the nearest one, or a box average where the source has ``AVERAGED_FROM`` times as many.
     """
     model = np.zeros(GRID, dtype=np.uint8)
     for model_slice, resampled in resampled_slices(voxels, grid):
@@ -132,10 +137,10 @@ def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint
 def resampled_slices(voxels: NDArray[np.generic], grid: ModelGrid) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """What ``to_model_grid`` rounds: each used model slice's index with its pixels (256, 256)."""
     stacked = np.transpose(voxels, grid.source_axes)
-    slices, rows, columns = (
-        _weights(*grid.along(axis), count, stacked.shape[axis]) for axis, count in enumerate((SLICES, ROWS, COLUMNS))
+    slices = _slice_weights(grid)
+    by_row, by_column = (  # two or three weights of a row are not zero
+        csr_array(_weights(*grid.along(axis), GRID[axis], stacked.shape[axis])) for axis in (1, 2)
     )
-    by_row, by_column = csr_array(rows), csr_array(columns)  # two or three weights of a row are not zero
     source = np.empty(stacked.shape[1:], dtype=np.float32)
     for model_slice in np.flatnonzero(grid.slice_mask):
         _average(stacked, slices[model_slice], out=source)
@@ -187,6 +192,15 @@ def _slice_mask(source_slices: int) -> NDArray[np.uint8]:
     mask = np.zeros(SLICES, dtype=np.uint8)
     mask[first : first + used] = 1
     return mask
+
+
+def _slice_weights(grid: ModelGrid) -> NDArray[np.float32]:
+    """Share of each source slice in each model slice: ``(32, source slices)``."""
+    scale, offset = grid.along(0)
+    if abs(scale) >= AVERAGED_FROM:
+        return _weights(scale, offset, SLICES, grid.source_shape[0])
+    nearest = [grid.source_slice(model_slice) for model_slice in range(SLICES)]
+    return np.eye(grid.source_shape[0], dtype=np.float32)[nearest]
 
 
 def _weights(scale: float, offset: float, count: int, size: int) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from services.common.finding import Structure
 from services.common.tensors import GRID
 from services.common.transforms import (
     PIXEL_MM,
+    _slice_weights,
     _weights,
     joint_region,
     model_grid,
@@ -123,6 +124,29 @@ def test_more_than_32_slices_are_averaged_and_all_masked_in():
     assert {grid.source_slice(0), grid.source_slice(31)} == {2, 157}
 
 
+@pytest.mark.parametrize("slices", [33, 36, 47])
+@pytest.mark.parametrize("gap_mm", [2.6, -2.6])
+def test_a_few_more_than_32_slices_are_picked_and_not_blurred(slices, gap_mm):
+    """Each model slice is one whole source slice, in order, and the one that the result names."""
+    volume = stack(Plane.SAGITTAL, slices=slices, gap_mm=gap_mm)
+    voxels = np.broadcast_to((5 * np.arange(slices, dtype=np.uint8))[:, None, None], volume.voxels.shape)
+    grid = model_grid(volume, mirrored=False)
+    model = to_model_grid(voxels, grid)
+    assert grid.slice_mask.sum() == 32
+    assert model[:, 128, 128].tolist() == [5 * grid.source_slice(index) for index in range(32)]
+    assert len(set(model[:, 128, 128].tolist())) == 32
+    returned = to_source_grid(np.broadcast_to(np.arange(32, dtype=np.uint8)[:, None, None], GRID), grid)
+    named = returned[:, 180, 180]
+    assert all(abs(grid.source_slice(int(named[index])) - index) <= 1 for index in range(slices))
+
+
+@pytest.mark.parametrize(("slices", "most"), [(47, 1), (48, 2)])
+def test_one_and_a_half_times_as_many_slices_are_averaged(slices, most):
+    """From 48 slices on a model slice is a mean of its neighbours."""
+    grid = model_grid(stack(Plane.SAGITTAL, slices=slices, gap_mm=2.4), mirrored=False)
+    assert np.count_nonzero(_slice_weights(grid), axis=1).max() == most
+
+
 def test_a_short_stack_is_padded_and_the_padding_is_marked():
     """20 slices stay 20 slices; the mask is zero where nothing was acquired and so is the volume."""
     volume = stack(Plane.CORONAL, slices=20)
@@ -186,9 +210,9 @@ def test_resampling_is_the_whole_matrix_product(plane, slices, spacing, mirrored
     voxels = np.random.default_rng(slices).integers(0, 256, volume.voxels.shape, dtype=np.uint8)
     grid = model_grid(volume, mirrored=mirrored)
     stacked = np.transpose(voxels, grid.source_axes).astype(np.float64)
-    by_slice, by_row, by_column = (
-        _weights(*grid.along(axis), count, stacked.shape[axis]).astype(np.float64) for axis, count in enumerate(GRID)
+    by_row, by_column = (
+        _weights(*grid.along(axis), GRID[axis], stacked.shape[axis]).astype(np.float64) for axis in (1, 2)
     )
-    means = np.tensordot(by_slice, stacked, axes=(1, 0))
+    means = np.tensordot(_slice_weights(grid).astype(np.float64), stacked, axes=(1, 0))
     expected = np.rint(by_row @ means @ by_column.T) * grid.slice_mask[:, None, None]
     assert np.abs(to_model_grid(voxels, grid) - expected).max() <= 1
