@@ -8,12 +8,13 @@ axes in one direction per plane, and a left knee mirrored so that the lateral si
     axial      slices foot -> head         rows front -> back       columns lateral -> medial
 
 Slices are never invented: up to 32 keep their own place (the rest is padding, marked in the mask), of up to 48 the 32
-nearest ones are taken, and more are averaged in equal slabs. Everything is one affine, model index -> source index,
-held by ``ModelGrid``; ``to_model_grid`` and ``to_source_grid`` are the pair that uses it.
+nearest ones are taken, and more are averaged in equal slabs. Where each slice counts, ``ModelGrid.passes`` lays several
+grids side by side. Everything is one affine, model index -> source index, held by ``ModelGrid``; ``to_model_grid`` and
+``to_source_grid`` are the pair that uses it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,10 +28,8 @@ from services.common.volume import FloatArray, Plane, Volume
 FIELD_OF_VIEW_MM = 150.0
 PIXEL_MM = FIELD_OF_VIEW_MM / COLUMNS
 WINDOW_PERCENTILES = (1.0, 99.0)
-# Source slices a model slice from which on they are averaged. The mean of two slices of 3 mm is as blurred as one of
-# 6 mm: of stacks of 33 slices, whole ones gave a mean Dice of the structures of 0.85 and means 0.78; 0.82 and 0.79 at
-# 36, 0.80 and 0.79 at 40, the same at 48, and at 64 means were better by 0.02.
-AVERAGED_FROM = 1.5
+AVERAGED_FROM = 1.5  # source slices a model slice; the mean of two slices of 3 mm is as blurred as one of 6 mm
+MOST_PASSES = 5  # 160 slices, the usual 3D series of a knee
 
 JOINT_STRUCTURES = tuple(range(Structure.FEMORAL_CARTILAGE, Structure.PCL + 1))
 REGION_MARGIN_PIXELS = 16
@@ -51,13 +50,15 @@ class ModelGrid:
     """Where model voxels lie in one source volume.
 
     ``affine`` maps a model index ``(slice, row, column, 1)`` to a source index; each model axis runs along exactly one
-    source axis. ``slice_mask`` (32,) is 1 where a model slice has a source.
+    source axis. ``slice_mask`` (32,) is 1 where a model slice has a source. A model slice is the mean of the source
+    slices that it spans where they are ``averaged``, else the nearest one.
     """
 
     plane: Plane
     source_shape: tuple[int, int, int]
     affine: FloatArray
     slice_mask: NDArray[np.uint8]
+    averaged: bool
 
     @property
     def source_axes(self) -> tuple[int, int, int]:
@@ -74,6 +75,18 @@ class ModelGrid:
         """Index of the source slice under the middle of a model slice, clipped to the stack."""
         scale, offset = self.along(0)
         return int(np.clip(round(scale * model_slice + offset), 0, self.source_shape[0] - 1))
+
+    def passes(self) -> tuple["ModelGrid", ...]:
+        """Grids on which every source slice has its turn, as it is: this one, or ones moved by parts of a model slice.
+
+        They keep the distance between slices that the models know. Beyond ``MOST_PASSES`` times 32 slices neighbours
+        share a turn.
+        """
+        count = min(-(-self.source_shape[0] // SLICES), MOST_PASSES)
+        step, start = self.affine[:, 0], self.affine[:, 3]
+        places = [start + step * ((number + 0.5) / count - 0.5) for number in range(count)]
+        affines = [np.column_stack([self.affine[:, :3], place]) for place in places]
+        return tuple(replace(self, affine=affine, averaged=False) for affine in affines)
 
 
 def window_to_uint8(voxels: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -119,14 +132,14 @@ def model_grid(volume: Volume, *, mirrored: bool) -> ModelGrid:
         # a short stack's slices meet model slices exactly, which centring would miss by half a slice when odd
         first = int(np.argmax(slice_mask))
         affine[0, 3] = -first if sign[0] > 0 else shape[0] - 1 + first
-    return ModelGrid(volume.plane, shape, affine, slice_mask)
+    return ModelGrid(volume.plane, shape, affine, slice_mask, averaged=shape[0] >= AVERAGED_FROM * SLICES)
 
 
 def to_model_grid(voxels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
     """Resample source voxels onto the model's grid: ``(32, 256, 256)`` uint8, zero outside the source.
 
     Rows and columns are box averages over one model pixel (linear interpolation where the model is finer than the
-    source); a slice is the nearest one, or a box average where the source has ``AVERAGED_FROM`` times as many.
+    source), slices as the grid says.
     """
     model = np.zeros(GRID, dtype=np.uint8)
     for model_slice, resampled in resampled_slices(voxels, grid):
@@ -147,25 +160,41 @@ def resampled_slices(voxels: NDArray[np.generic], grid: ModelGrid) -> Iterator[t
         yield int(model_slice), cv2.transpose(by_column @ cv2.transpose(by_row @ source))
 
 
-def to_source_grid(labels: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
+def to_source_grid(labels: NDArray[np.uint8], *grids: ModelGrid) -> NDArray[np.uint8]:
     """Bring a model label or saliency map ``(32, 256, 256)`` back to the source's ``(slice, row, column)``.
 
-    Nearest neighbour, zero where the model's field of view does not reach.
+    Nearest neighbour, zero where the model's field of view does not reach. Of several passes the maps come one after
+    the other, ``(32 * passes, 256, 256)``.
     """
-    indices = []
-    inside = []
-    for model_axis, count in enumerate((SLICES, ROWS, COLUMNS)):
-        scale, offset = grid.along(model_axis)
-        index = np.rint((np.arange(grid.source_shape[grid.source_axes[model_axis]]) - offset) / scale).astype(int)
-        inside.append((index >= 0) & (index < count))
-        indices.append(np.clip(index, 0, count - 1))
+    grid = grids[0]
+    indices, inside = ([each] for each in _nearest_slices(grids))
+    for model_axis in (1, 2):
+        place = np.rint(_places(grid, model_axis)).astype(int)
+        inside.append((place >= 0) & (place < GRID[model_axis]))
+        indices.append(np.clip(place, 0, GRID[model_axis] - 1))
     within = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
     stacked = np.where(within, labels[np.ix_(*indices)], 0)
     return np.ascontiguousarray(np.transpose(stacked, np.argsort(grid.source_axes)), dtype=np.uint8)
 
 
+def _nearest_slices(grids: Sequence[ModelGrid]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Index of the slice closest to each source slice among those of all grids, and whether there is one."""
+    places = np.stack([_places(grid, 0) for grid in grids])
+    nearest = np.rint(places)
+    reached = (nearest >= 0) & (nearest < SLICES)
+    grid_index = np.where(reached, np.abs(places - nearest), np.inf).argmin(axis=0)
+    model_slice = np.clip(nearest[grid_index, np.arange(places.shape[1])], 0, SLICES - 1).astype(int)
+    return grid_index * SLICES + model_slice, np.logical_or.reduce(reached)
+
+
+def _places(grid: ModelGrid, model_axis: int) -> FloatArray:
+    """Where each source index lies along a model axis, in model indices."""
+    scale, offset = grid.along(model_axis)
+    return (np.arange(float(grid.source_shape[grid.source_axes[model_axis]])) - offset) / scale
+
+
 def joint_region(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Box around cartilages, menisci and cruciates of a model label map ``(32, 256, 256)``.
+    """Box around cartilages, menisci and cruciates of a model label map ``(slices, 256, 256)``.
 
     Returns ``(row_min, column_min, row_max, column_max)`` in model pixels with a margin; zeros where no joint is seen.
     """
@@ -196,9 +225,8 @@ def _slice_mask(source_slices: int) -> NDArray[np.uint8]:
 
 def _slice_weights(grid: ModelGrid) -> NDArray[np.float32]:
     """Share of each source slice in each model slice: ``(32, source slices)``."""
-    scale, offset = grid.along(0)
-    if abs(scale) >= AVERAGED_FROM:
-        return _weights(scale, offset, SLICES, grid.source_shape[0])
+    if grid.averaged:
+        return _weights(*grid.along(0), SLICES, grid.source_shape[0])
     nearest = [grid.source_slice(model_slice) for model_slice in range(SLICES)]
     return np.eye(grid.source_shape[0], dtype=np.float32)[nearest]
 

@@ -1,15 +1,17 @@
 """The three models applied to one knee: segment each plane, settle its side, classify, explain what was found."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import LABELS, Finding, Laterality, Location, Structure
-from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT
-from services.common.transforms import joint_region, to_source_grid
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT, SLICES
+from services.common.transforms import ModelGrid, joint_region, to_model_grid, to_source_grid
 from services.common.triton import TritonClient
 from services.common.volume import PLANES, Plane
 from services.preprocessing.geometry import affine_of
@@ -17,8 +19,16 @@ from services.preprocessing.laterality import segmented_side
 from services.preprocessing.stacking import Sources, as_side, stack_planes
 
 FloatArray = NDArray[np.float32]
-Segmented = tuple[dict[Plane, NDArray[np.uint8]], dict[Plane, FloatArray]]
 _ENOUGH_VOXELS = 500  # of a bone on the model's grid; fewer are noise
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """One plane: ``labels`` ``(32 * grids, 256, 256)`` uint8, one pass after the other, and ``confidence`` (14,)."""
+
+    grids: tuple[ModelGrid, ...]
+    labels: NDArray[np.uint8]
+    confidence: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,60 +52,74 @@ def read_knee(triton: TritonClient, sources: Sources, *, settle_side: bool) -> R
     Where nobody says which knee it is and ``settle_side`` allows it, the segmentation does: the fibula lies outside.
     Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` or ``NO_KNEE_SEEN``.
     """
-    model_labels, confidence = _segment(triton, sources)
-    _require_knee(triton, confidence)
+    segmented = _segment(triton, sources)
+    _require_knee(triton, segmented)
     if sources.laterality is Laterality.UNKNOWN and settle_side:
-        sources, model_labels, confidence = _settled(triton, sources, (model_labels, confidence))
-    classified = _classify(triton, sources, model_labels)
+        sources, segmented = _settled(triton, sources, segmented)
+    classified = _classify(triton, sources, segmented)
     findings = _findings(classified, _thresholds(triton), sources)
     return Reading(
         sources=sources,
         findings=findings,
-        labels={plane: to_source_grid(labels, sources.inputs[plane].grid) for plane, labels in model_labels.items()},
-        confidence=confidence,
+        labels={plane: to_source_grid(each.labels, *each.grids) for plane, each in segmented.items()},
+        confidence={plane: each.confidence for plane, each in segmented.items()},
         saliency=_explain(triton, classified, findings, sources),
     )
 
 
-def _segment(triton: TritonClient, sources: Sources) -> Segmented:
-    """Label maps and confidences by plane; the planes travel at once so that Triton's instances share them."""
-    planes = list(sources.inputs)
+def _segment(triton: TritonClient, sources: Sources) -> dict[Plane, Segmented]:
+    """Every slice of every plane; requests travel at once so that Triton's instances share them."""
+    grids = {plane: each.grid.passes() for plane, each in sources.inputs.items()}
+
+    def infer(place: tuple[Plane, ModelGrid]) -> Mapping[str, NDArray[Any]]:
+        plane, grid = place
+        each = sources.inputs[plane]
+        volume = each.volume if len(grids[plane]) == 1 else to_model_grid(each.source, grid)
+        return triton.infer(KNEE_SEGMENTATION, {"volume": volume})
+
     with ThreadPoolExecutor(PLANE_COUNT) as threads:
-        answers = list(
-            threads.map(lambda plane: triton.infer(KNEE_SEGMENTATION, {"volume": sources.inputs[plane].volume}), planes)
+        answers = threads.map(infer, [(plane, grid) for plane in grids for grid in grids[plane]])
+        by_plane = {plane: [next(answers) for _ in grids[plane]] for plane in grids}
+    return {
+        plane: Segmented(
+            grids[plane],
+            np.concatenate([each["labels"] for each in by_plane[plane]]),
+            np.mean([each["confidence"] for each in by_plane[plane]], axis=0),
         )
-    labels = {plane: answer["labels"] for plane, answer in zip(planes, answers, strict=True)}
-    return labels, {plane: answer["confidence"] for plane, answer in zip(planes, answers, strict=True)}
+        for plane in grids
+    }
 
 
-def _require_knee(triton: TritonClient, confidence: dict[Plane, FloatArray]) -> None:
+def _require_knee(triton: TritonClient, segmented: Mapping[Plane, Segmented]) -> None:
     """A head has regions that pass for bones, but the segmentation is never sure of them, in no plane.
 
     How sure is enough belongs to the model, so it travels in its Triton configuration.
     """
     least = float(triton.parameters(KNEE_SEGMENTATION).get("bone_confidence", 0))
-    if max(float(each[[Structure.FEMUR, Structure.TIBIA]].mean()) for each in confidence.values()) < least:
+    if max(float(each.confidence[[Structure.FEMUR, Structure.TIBIA]].mean()) for each in segmented.values()) < least:
         raise StudyRefused(RefusalCode.NO_KNEE_SEEN)
 
 
-def _settled(triton: TritonClient, sources: Sources, segmented: Segmented) -> tuple[Sources, *Segmented]:
+def _settled(
+    triton: TritonClient, sources: Sources, segmented: dict[Plane, Segmented]
+) -> tuple[Sources, dict[Plane, Segmented]]:
     """The sources as the side that the fibula speaks for; a left one only where it says so on its own grid, too."""
-    side = _side(sources, segmented[0])
+    side = _side(sources, segmented)
     if side is not Laterality.LEFT:
-        return replace(sources, laterality=side), *segmented
+        return replace(sources, laterality=side), segmented
     left = as_side(sources, side)
     again = _segment(triton, left)
-    return (left, *again) if _side(left, again[0]) is side else (sources, *segmented)
+    return (left, again) if _side(left, again) is side else (sources, segmented)
 
 
-def _side(sources: Sources, labels: dict[Plane, NDArray[np.uint8]]) -> Laterality:
-    sides = {side for plane in labels if (side := segmented_side(_centres_mm(sources, plane, labels[plane])))}
+def _side(sources: Sources, segmented: dict[Plane, Segmented]) -> Laterality:
+    sides = {side for plane in segmented if (side := segmented_side(_centres_mm(sources, plane, segmented[plane])))}
     return sides.pop() if len(sides) == 1 else Laterality.UNKNOWN
 
 
-def _centres_mm(sources: Sources, plane: Plane, labels: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-    """Centres of tibia and fibula in LPS, where enough of them is seen."""
-    affine = affine_of(sources.slices[plane]) @ sources.inputs[plane].grid.affine
+def _centres_mm(sources: Sources, plane: Plane, segmented: Segmented) -> dict[str, NDArray[np.float64]]:
+    """Centres of tibia and fibula in LPS, where enough of them is seen; one pass is enough to see them."""
+    affine, labels = affine_of(sources.slices[plane]) @ segmented.grids[0].affine, segmented.labels[:SLICES]
     centres = {}
     for name, structure in (("tibia", Structure.TIBIA), ("fibula", Structure.FIBULA)):
         voxels = np.nonzero(labels == structure)
@@ -105,12 +129,12 @@ def _centres_mm(sources: Sources, plane: Plane, labels: NDArray[np.uint8]) -> di
 
 
 def _classify(
-    triton: TritonClient, sources: Sources, labels: dict[Plane, NDArray[np.uint8]]
+    triton: TritonClient, sources: Sources, segmented: dict[Plane, Segmented]
 ) -> dict[str, NDArray[np.generic]]:
     volumes, slice_mask = stack_planes(sources.inputs)
     region = np.zeros((PLANE_COUNT, 4), dtype=np.float32)
-    for plane, plane_labels in labels.items():
-        region[PLANES.index(plane)] = joint_region(plane_labels)
+    for plane, each in segmented.items():
+        region[PLANES.index(plane)] = joint_region(each.labels)
     return triton.infer(KNEE_CLASSIFICATION, {"volumes": volumes, "slice_mask": slice_mask, "region": region})
 
 

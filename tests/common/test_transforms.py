@@ -104,6 +104,11 @@ def test_labels_come_back_to_the_voxels_they_were_drawn_on(plane, gap_mm, mirror
     assert np.array_equal(returned > 100, drawn > 100)
 
 
+def numbered(volume: Volume) -> np.ndarray:
+    """Voxels that hold the index of their slice."""
+    return np.broadcast_to(np.arange(len(volume.voxels), dtype=np.uint8)[:, None, None], volume.voxels.shape)
+
+
 def test_a_transposed_series_is_turned_upright():
     """A sagittal series stored with rows along the front-back axis reaches the model like any other."""
     cosines = [0, 0, -1, 0, 1, 0]
@@ -129,15 +134,11 @@ def test_more_than_32_slices_are_averaged_and_all_masked_in():
 def test_a_few_more_than_32_slices_are_picked_and_not_blurred(slices, gap_mm):
     """Each model slice is one whole source slice, in order, and the one that the result names."""
     volume = stack(Plane.SAGITTAL, slices=slices, gap_mm=gap_mm)
-    voxels = np.broadcast_to((5 * np.arange(slices, dtype=np.uint8))[:, None, None], volume.voxels.shape)
     grid = model_grid(volume, mirrored=False)
-    model = to_model_grid(voxels, grid)
+    seen = to_model_grid(numbered(volume), grid)[:, 128, 128].tolist()
     assert grid.slice_mask.sum() == 32
-    assert model[:, 128, 128].tolist() == [5 * grid.source_slice(index) for index in range(32)]
-    assert len(set(model[:, 128, 128].tolist())) == 32
-    returned = to_source_grid(np.broadcast_to(np.arange(32, dtype=np.uint8)[:, None, None], GRID), grid)
-    named = returned[:, 180, 180]
-    assert all(abs(grid.source_slice(int(named[index])) - index) <= 1 for index in range(slices))
+    assert seen == [grid.source_slice(index) for index in range(32)]
+    assert len(set(seen)) == 32
 
 
 @pytest.mark.parametrize(("slices", "most"), [(47, 1), (48, 2)])
@@ -145,6 +146,37 @@ def test_one_and_a_half_times_as_many_slices_are_averaged(slices, most):
     """From 48 slices on a model slice is a mean of its neighbours."""
     grid = model_grid(stack(Plane.SAGITTAL, slices=slices, gap_mm=2.4), mirrored=False)
     assert np.count_nonzero(_slice_weights(grid), axis=1).max() == most
+
+
+@settings(max_examples=30, deadline=None)
+@given(slices=st.integers(3, 160), forwards=st.booleans(), mirrored=st.booleans())
+def test_each_source_slice_has_its_turn_in_some_pass(slices, forwards, mirrored):
+    """What the passes see comes back to the very slices it was taken from, of any stack up to 160."""
+    volume = stack(Plane.SAGITTAL, slices=slices, gap_mm=0.7 if forwards else -0.7)
+    passes = model_grid(volume, mirrored=mirrored).passes()
+    assert len(passes) == -(-slices // 32)
+    seen = np.concatenate([to_model_grid(numbered(volume), each) for each in passes])
+    returned = to_source_grid(seen, *passes)[:, 180, 180].astype(int)
+    assert np.abs(returned - np.arange(slices)).max() <= 1  # one where a slice lies half-way between two turns
+    assert np.mean(returned == np.arange(slices)) >= 0.9
+
+
+def test_a_stack_that_fits_is_its_own_pass():
+    """Nothing is asked twice where 32 slices are enough."""
+    grid = model_grid(stack(Plane.AXIAL, slices=31), mirrored=True)
+    (only,) = grid.passes()
+    assert np.array_equal(only.affine, grid.affine)
+    assert np.array_equal(only.slice_mask, grid.slice_mask)
+
+
+def test_the_number_of_passes_is_bounded():
+    """Of 400 slices neighbours share a turn, and each still has one close by."""
+    volume = stack(Plane.SAGITTAL, slices=400, gap_mm=0.3)
+    passes = model_grid(volume, mirrored=False).passes()
+    assert len(passes) == 5
+    turns = np.broadcast_to(np.arange(160, dtype=np.uint8)[:, None, None], (160, 256, 256))
+    source_slices = np.array([each.source_slice(index) for each in passes for index in range(32)])
+    assert np.abs(source_slices[to_source_grid(turns, *passes)[:, 180, 180]] - np.arange(400)).max() <= 2
 
 
 def test_a_short_stack_is_padded_and_the_padding_is_marked():
