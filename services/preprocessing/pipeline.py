@@ -23,7 +23,7 @@ from services.common.finding import Finding, Laterality
 from services.common.pb import analysis_pb2 as pb
 from services.common.study import Provenance
 from services.common.tensors import SLICES
-from services.common.transforms import FIELD_OF_VIEW_MM, PIXEL_MM, WINDOW_PERCENTILES
+from services.common.transforms import AVERAGED_FROM, FIELD_OF_VIEW_MM, MOST_PASSES, PIXEL_MM, WINDOW_PERCENTILES
 from services.common.triton import TritonClient
 from services.preprocessing.explanation import explain
 from services.preprocessing.inference import Reading, read_knee
@@ -39,7 +39,7 @@ from services.results.identity import RESULT_FORMAT
 SOFTWARE_VERSION = "0.1.0"
 PREPROCESSING = (
     f"window {WINDOW_PERCENTILES[0]:g} to {WINDOW_PERCENTILES[1]:g} percentile to 8 bits, "
-    f"{FIELD_OF_VIEW_MM:g} mm field of view at {PIXEL_MM:.3f} mm, {SLICES} slices, left knees mirrored"
+    f"{FIELD_OF_VIEW_MM:g} mm field of view at {PIXEL_MM:.3f} mm, {SLICES} slices a pass, left knees mirrored"
 )
 STAGES = ("read", "select", "assemble", "infer", "write")
 
@@ -117,6 +117,7 @@ def description(models: dict[str, dict[str, str]]) -> pb.PipelineDescription:
         "result_format": RESULT_FORMAT,
         "field_of_view_mm": FIELD_OF_VIEW_MM,
         "window_percentiles": WINDOW_PERCENTILES,
+        "slices": [SLICES, AVERAGED_FROM, MOST_PASSES],
         "rules": load_rules(PIPELINE).text,
     }
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()

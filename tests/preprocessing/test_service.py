@@ -103,6 +103,17 @@ def test_the_pipelines_digest_covers_the_models_parameters():
     assert description(models).digest != description(changed).digest
 
 
+@pytest.mark.parametrize(
+    "name", ["RESULT_FORMAT", "FIELD_OF_VIEW_MM", "WINDOW_PERCENTILES", "AVERAGED_FROM", "MOST_PASSES"]
+)
+def test_the_pipelines_digest_covers_the_way_to_read(monkeypatch, name):
+    """What changes results without changing a model makes old results come again as well."""
+    models = {"knee_segmentation": {"onnx_sha256": "a"}}
+    before = description(models).digest
+    monkeypatch.setattr(f"services.preprocessing.pipeline.{name}", 7)
+    assert description(models).digest != before
+
+
 def test_one_damaged_file_does_not_spoil_the_study(tmp_path):
     """It is left out and named in the notes."""
     files = [*files_of(study()), b"\0" * 300]
