@@ -4,7 +4,8 @@ Reads whatever studies ``tools.train.dataset`` has made, also those that come wh
 last run stopped: the newest state is ``build/train/segmentation.pt`` (weights, their running mean, optimiser, step).
 The first run starts from the published model (``--scratch``: from chance). The learning rate rises over the first steps
 of a run and falls to almost nothing at its end, so a run is given the minutes that it may have. What is scored and
-exported is the running mean of the weights.
+exported is the running mean of the weights, with a last bias that was fitted to the validation studies (``balance``;
+``--minutes 0`` does only that).
 
 Set ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736`` against page faults, and ``OMP_WAIT_POLICY=passive`` where
 others use the machine as well: threads that spin while they wait burn what the next one needs.
@@ -24,6 +25,7 @@ from services.common.finding import Structure
 from services.common.tensors import KNEE_SEGMENTATION, STRUCTURE_COUNT
 from tools.pin_models import REPOSITORY
 from tools.train import dataset, imported, published, together
+from tools.train.balance import balance
 from tools.train.networks import SegmentationNetwork
 from tools.train.partial import POSSIBLE
 from tools.train.run import Run, half_precision, options
@@ -42,17 +44,22 @@ CLASS_WEIGHT = torch.tensor([0.5, 0.7, 0.7, 1.5, 1.5, 2.0, 3.0, 3.0, 3.0, 3.0, 3
 
 
 def main() -> None:
-    """Train for a number of minutes."""
+    """Train for a number of minutes, then balance, then score."""
     chosen = options(__doc__, minutes=60.0)
     together.join()
     network = SegmentationNetwork()
     if not chosen.scratch and not CHECKPOINT.exists():
         published.start_from(network, published.read(PUBLISHED), _show)
     run: Run[SegmentationNetwork] = Run(network, CHECKPOINT, chosen.device)
-    train(run, training_paths, chosen, emphasis=float(chosen.scratch and run.step == 0))
+    if chosen.minutes > 0:
+        train(run, training_paths, chosen, emphasis=float(chosen.scratch and run.step == 0))
     if together.rank():
         return
-    console = Console()
+    console, held_out = Console(), list(dataset.paths(dataset.VALIDATION_SEED))
+    if held_out:
+        console.print("last bias", balance(run.mean.cpu(), held_out).round(1))
+        run.network.last.load_state_dict(run.mean.last.state_dict())
+        run.save()
     scores = validate(run.mean.cpu(), chosen.studies)
     SCORES.write_text(json.dumps({"steps": run.step, **scores}, indent=1))
     console.print(scores)
