@@ -1,7 +1,8 @@
 """Export the trained networks: ``python -m tools.train.export`` writes ``model_repository/*/1/model.onnx``.
 
-Only the batch dimension is dynamic. Each file's digest and the decision thresholds go into ``config.pbtxt``, from where
-the server checks them and the service reads them.
+A model that was not trained here (no checkpoint) stays as it is published. Only the batch dimension is dynamic. Each
+file's digest and the decision thresholds go into ``config.pbtxt``, from where the server checks them and the service
+reads them.
 """
 
 import argparse
@@ -26,19 +27,20 @@ _TYPES = {"UINT8": torch.uint8, "FP16": torch.float16, "FP32": torch.float32, "I
 
 
 def main() -> None:
-    """Export all three and pin them."""
+    """Export what was trained, and pin it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repository", type=Path, default=REPOSITORY)
     repository = parser.parse_args().repository
-    segmentation = exported(SegmentationNetwork(), SEGMENTATION)
-    classification = exported(ClassificationNetwork(), CLASSIFICATION)
-    for network, contract in (
-        (segmentation, KNEE_SEGMENTATION),
-        (classification, KNEE_CLASSIFICATION),
-        (CamNetwork(), KNEE_CAM),
+    for made, contract, checkpoint in (
+        (SegmentationNetwork, KNEE_SEGMENTATION, SEGMENTATION),
+        (ClassificationNetwork, KNEE_CLASSIFICATION, CLASSIFICATION),
     ):
-        export(network, contract, repository / contract.name / "1" / "model.onnx")
-    if SCORES.exists():
+        if checkpoint.exists():
+            export(exported(made(), checkpoint), contract, repository / contract.name / "1" / "model.onnx")
+        else:
+            print(f"{contract.name} stays as it is: there is no {checkpoint}")
+    export(CamNetwork(), KNEE_CAM, repository / KNEE_CAM.name / "1" / "model.onnx")
+    if CLASSIFICATION.exists() and SCORES.exists():
         scores = json.loads(SCORES.read_text())
         thresholds = ",".join(str(scores[label]["threshold"]) for label in LABELS)
         set_parameter(repository / KNEE_CLASSIFICATION.name / "config.pbtxt", "thresholds", thresholds)

@@ -92,7 +92,6 @@ class Run(Generic[Network]):
 
 
 def exported(network: Network, checkpoint: Path) -> Network:
-    """The network with the running mean of a checkpoint, or as it is where there is none."""
-    if checkpoint.exists():
-        network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["mean"])
+    """The network with the running mean of a checkpoint."""
+    network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["mean"])
     return network.eval()

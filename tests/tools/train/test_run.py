@@ -50,15 +50,12 @@ def test_the_rate_rises_and_falls(tmp_path):
 
 
 def test_what_is_exported_is_the_running_mean(tmp_path):
-    """An export without a checkpoint keeps the network as it is."""
+    """Not the newest weights, which are rougher."""
     run = Run(torch.nn.Linear(3, 1), tmp_path / "one.pt")
     run.pace(0.1, steps=500, done=0.0)
     run.take_step(loss(run.network))
     run.save()
     assert torch.equal(exported(torch.nn.Linear(3, 1), tmp_path / "one.pt").weight, run.mean.weight)
-    untouched = torch.nn.Linear(3, 1)
-    weight = untouched.weight.clone()
-    assert torch.equal(exported(untouched, tmp_path / "none.pt").weight, weight)
 
 
 def average_of_two(rank, file, answers):

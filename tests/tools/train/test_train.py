@@ -1,12 +1,16 @@
 """Training's parts: the networks are the ones that are served, and the scores mean what they say."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is for training only; make models installs it")
 
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION  # noqa: E402
+from tools.pin_models import REPOSITORY  # noqa: E402
 from tools.train import dataset  # noqa: E402
+from tools.train import export as exporting  # noqa: E402
 from tools.train.classification import area, best_threshold, place_pooling  # noqa: E402
 from tools.train.export import export  # noqa: E402
 from tools.train.networks import (  # noqa: E402
@@ -16,6 +20,7 @@ from tools.train.networks import (  # noqa: E402
     grid_position,
     with_region,
 )
+from tools.train.run import Run  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,23 @@ def test_an_export_keeps_the_contract(tmp_path, network, contract):
     graph = onnx.load(path).graph
     assert [value.name for value in graph.input] == [spec.name for spec in contract.inputs]
     assert [value.name for value in graph.output] == [spec.name for spec in contract.outputs]
+
+
+def test_what_was_not_trained_stays_as_it_is_published(tmp_path, monkeypatch, capsys):
+    """A lab that trains the segmentation alone keeps the classification and its thresholds, and is told so."""
+    repository = tmp_path / "models"
+    shutil.copytree(REPOSITORY, repository)
+    checkpoint = tmp_path / "segmentation.pt"
+    Run(SegmentationNetwork(), checkpoint).save()
+    monkeypatch.setattr(exporting, "SEGMENTATION", checkpoint)
+    monkeypatch.setattr(exporting, "CLASSIFICATION", tmp_path / "none.pt")
+    monkeypatch.setattr("sys.argv", ["export", "--repository", str(repository)])
+    exporting.main()
+    for name, changed in (("knee_segmentation", True), ("knee_classification", False)):
+        for file in ("1/model.onnx", "config.pbtxt"):
+            same = (repository / name / file).read_bytes() == (REPOSITORY / name / file).read_bytes()
+            assert same is not changed, (name, file)
+    assert "knee_classification stays as it is" in capsys.readouterr().out
 
 
 def test_an_equal_network_is_exported_to_equal_bytes(tmp_path):
