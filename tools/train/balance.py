@@ -20,6 +20,9 @@ from tools.train.networks import SegmentationNetwork, grid_position, neighbours
 
 DOUBT = 5.0  # of two logits; no bias in sight turns over a voxel whose best structure leads by more
 STEPS = (0.4, 0.2, 0.1)
+# mean Dice that a bias of one must be worth: fitted to one half of 28 studies, the other half gained 0.0039 with it and
+# 0.0041 without, from biases a third larger, and a small one does less harm where a scanner is set otherwise
+WORTH = 2.5e-4
 FEWEST_VOXELS = 100  # of a structure in a study; fewer say nothing about it
 _SLICES = 4  # at a time, for memory
 
@@ -48,7 +51,7 @@ def balance(network: SegmentationNetwork, paths: Iterable[Path]) -> NDArray[np.f
 
 
 def fit(studies: list[Doubts]) -> NDArray[np.float32]:
-    """The bias (14,) with the best mean Dice, one structure after the other and in ever finer steps."""
+    """The smallest bias (14,) with the best mean Dice, one structure after the other and in ever finer steps."""
     bias = np.zeros(STRUCTURE_COUNT, dtype=np.float32)
     best = _score(studies, bias)
     for step in STEPS:
@@ -68,7 +71,8 @@ def _moved(bias: NDArray[np.float32], structure: int, by: float) -> NDArray[np.f
 def _score(studies: list[Doubts], bias: NDArray[np.float32]) -> float:
     by_study = np.stack([study.dice(bias)[1:] for study in studies])
     seen = ~np.isnan(by_study)
-    return float((np.where(seen, by_study, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)).mean())
+    mean = (np.where(seen, by_study, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)).mean()
+    return float(mean - WORTH * np.abs(bias).sum())
 
 
 @torch.no_grad()
