@@ -89,7 +89,7 @@ class Campaign:
         verdict = "[green]everything holds"
         if not record["clean"]:
             broken = {key: value for key, value in record["broken"].items() if value} | {
-                key: record[key] for key in ("leaks", "refusals", "wasteful", "error") if record[key]
+                key: record[key] for key in ("leaks", "refusals", "wasteful", "error", "not_reached") if record.get(key)
             }
             verdict = f"[red]broken:[/] {broken}; logs in {self._folder / name}"
         self._console.print(f"{name}: {len(record['injections'])} faults, {record['seconds']:.0f} s, {verdict}")
