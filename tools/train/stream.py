@@ -1,7 +1,7 @@
 """Batches without end, drawn by the process that trains or by workers beside it.
 
-Two CPU cores draw windows in a tenth of the time that a step takes. A GPU takes thousands of windows a second, which is
-the work of a dozen cores: ``--workers 12``.
+Two CPU cores draw windows in a tenth of the time that a step takes. A GPU takes two thousand windows a second, which
+is the work of a dozen cores: ``--workers 12``.
 """
 
 import time
