@@ -41,6 +41,9 @@ KNEE_SEGMENTATION = ModelContract(
     inputs=(TensorSpec("volume", UINT8, GRID),),
     outputs=(
         TensorSpec("labels", UINT8, GRID),
+        # the second most probable structure, and 255 times the first one's share of the two probabilities
+        TensorSpec("runner_up", UINT8, GRID),
+        TensorSpec("certainty", UINT8, GRID),
         TensorSpec("confidence", FP32, (STRUCTURE_COUNT,)),
     ),
 )

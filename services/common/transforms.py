@@ -9,8 +9,8 @@ axes in one direction per plane, and a left knee mirrored so that the lateral si
 
 Slices are never invented: up to 32 keep their own place (the rest is padding, marked in the mask), of up to 48 the 32
 nearest ones are taken, and more are averaged in equal slabs. Where each slice counts, ``ModelGrid.passes`` lays several
-grids side by side. Everything is one affine, model index -> source index, held by ``ModelGrid``; ``to_model_grid`` and
-``to_source_grid`` are the pair that uses it.
+grids side by side, and ``woven`` is all of them as one. Everything is one affine, model index -> source index, held by
+``ModelGrid``; ``to_model_grid`` and ``to_source_grid`` are the pair that uses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ class ModelGrid:
     """Where model voxels lie in one source volume.
 
     ``affine`` maps a model index ``(slice, row, column, 1)`` to a source index; each model axis runs along exactly one
-    source axis. ``slice_mask`` (32,) is 1 where a model slice has a source. A model slice is the mean of the source
+    source axis. ``slice_mask`` (slices,) is 1 where a model slice has a source. A model slice is the mean of the source
     slices that it spans where they are ``averaged``, else the nearest one.
     """
 
@@ -82,11 +82,26 @@ class ModelGrid:
         They keep the distance between slices that the models know. Beyond ``MOST_PASSES`` times 32 slices neighbours
         share a turn.
         """
-        count = min(-(-self.source_shape[0] // SLICES), MOST_PASSES)
+        count = self._pass_count
         step, start = self.affine[:, 0], self.affine[:, 3]
         places = [start + step * ((number + 0.5) / count - 0.5) for number in range(count)]
         affines = [np.column_stack([self.affine[:, :3], place]) for place in places]
         return tuple(replace(self, affine=affine, averaged=False) for affine in affines)
+
+    def woven(self) -> "ModelGrid":
+        """One grid of all passes' slices in their order along the stack, ``(32 * passes, 256, 256)``; see ``weave``."""
+        first, count = self.passes()[0], self._pass_count
+        affine = np.column_stack([first.affine[:, 0] / count, first.affine[:, 1:]])
+        return replace(first, affine=affine, slice_mask=np.repeat(self.slice_mask, count))
+
+    @property
+    def _pass_count(self) -> int:
+        return min(-(-self.source_shape[0] // SLICES), MOST_PASSES)
+
+
+def weave(maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Maps of the passes, ``(32, 256, 256)`` each, on the grid that ``ModelGrid.woven`` gives."""
+    return np.stack(maps, axis=1).reshape(-1, *maps[0].shape[1:])
 
 
 def window_to_uint8(voxels: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -160,34 +175,20 @@ def resampled_slices(voxels: NDArray[np.generic], grid: ModelGrid) -> Iterator[t
         yield int(model_slice), cv2.transpose(by_column @ cv2.transpose(by_row @ source))
 
 
-def to_source_grid(labels: NDArray[np.uint8], *grids: ModelGrid) -> NDArray[np.uint8]:
-    """Bring a model label or saliency map ``(32, 256, 256)`` back to the source's ``(slice, row, column)``.
+def to_source_grid(model: NDArray[np.uint8], grid: ModelGrid) -> NDArray[np.uint8]:
+    """Bring a model label or saliency map ``(slices, 256, 256)`` back to the source's ``(slice, row, column)``.
 
-    Nearest neighbour, zero where the model's field of view does not reach. Of several passes the maps come one after
-    the other, ``(32 * passes, 256, 256)``.
+    Nearest neighbour, zero where the model's field of view does not reach.
     """
-    grid = grids[0]
-    indices, inside = ([each] for each in _nearest_slices(grids))
-    for model_axis in (1, 2):
-        place = np.rint(_places(grid, model_axis)).astype(int)
-        inside.append((place >= 0) & (place < GRID[model_axis]))
-        indices.append(np.clip(place, 0, GRID[model_axis] - 1))
-    within = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
-    stacked = np.where(within, labels[np.ix_(*indices)], 0)
-    return np.ascontiguousarray(np.transpose(stacked, np.argsort(grid.source_axes)), dtype=np.uint8)
+    source = model
+    for model_axis, size in enumerate(model.shape):
+        place = np.rint(places(grid, model_axis)).astype(int)
+        source = source.take(np.clip(place, 0, size - 1), axis=model_axis)
+        np.moveaxis(source, model_axis, 0)[(place < 0) | (place >= size)] = 0
+    return np.ascontiguousarray(np.transpose(source, np.argsort(grid.source_axes)))
 
 
-def _nearest_slices(grids: Sequence[ModelGrid]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Index of the slice closest to each source slice among those of all grids, and whether there is one."""
-    places = np.stack([_places(grid, 0) for grid in grids])
-    nearest = np.rint(places)
-    reached = (nearest >= 0) & (nearest < SLICES)
-    grid_index = np.where(reached, np.abs(places - nearest), np.inf).argmin(axis=0)
-    model_slice = np.clip(nearest[grid_index, np.arange(places.shape[1])], 0, SLICES - 1).astype(int)
-    return grid_index * SLICES + model_slice, np.logical_or.reduce(reached)
-
-
-def _places(grid: ModelGrid, model_axis: int) -> FloatArray:
+def places(grid: ModelGrid, model_axis: int) -> FloatArray:
     """Where each source index lies along a model axis, in model indices."""
     scale, offset = grid.along(model_axis)
     return (np.arange(float(grid.source_shape[grid.source_axes[model_axis]])) - offset) / scale

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import LABELS, Finding, Laterality, Location, Structure
-from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT, SLICES
+from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT
 from services.common.transforms import ModelGrid, joint_region, to_model_grid, to_source_grid
 from services.common.triton import TritonClient
 from services.common.volume import PLANES, Plane
+from services.preprocessing.agreement import agreed
 from services.preprocessing.geometry import affine_of
 from services.preprocessing.laterality import segmented_side
+from services.preprocessing.motion import motions
+from services.preprocessing.segmented import Segmented
 from services.preprocessing.stacking import Sources, as_side, stack_planes
 
 FloatArray = NDArray[np.float32]
@@ -23,25 +26,18 @@ _ENOUGH_VOXELS = 500  # of a bone on the model's grid; fewer are noise
 
 
 @dataclass(frozen=True, eq=False)
-class Segmented:
-    """One plane: ``labels`` ``(32 * grids, 256, 256)`` uint8, one pass after the other, and ``confidence`` (14,)."""
-
-    grids: tuple[ModelGrid, ...]
-    labels: NDArray[np.uint8]
-    confidence: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
 class Reading:
     """What the models say, on the source series' own grids.
 
     ``labels`` and ``saliency`` are uint8 ``(slice, row, column)`` of the source series; ``saliency`` is by finding
-    label, on the plane of that finding's location; ``sources`` are laid out for the side that was settled.
+    label, on the plane of that finding's location; ``sources`` are laid out for the side that was settled; ``unlike``
+    are planes whose bones don't fit those of the first one.
     """
 
     sources: Sources
     findings: tuple[Finding, ...]
     labels: dict[Plane, NDArray[np.uint8]]
+    unlike: tuple[Plane, ...]
     confidence: dict[Plane, FloatArray]
     saliency: dict[str, NDArray[np.uint8]]
 
@@ -52,22 +48,24 @@ def read_knee(triton: TritonClient, sources: Sources, *, settle_side: bool) -> R
     Where nobody says which knee it is and ``settle_side`` allows it, the segmentation does: the fibula lies outside.
     Raises ``ServiceUnavailable``, or ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` or ``NO_KNEE_SEEN``.
     """
-    segmented = _segment(triton, sources)
+    segmented = segment(triton, sources)
     _require_knee(triton, segmented)
     if sources.laterality is Laterality.UNKNOWN and settle_side:
         sources, segmented = _settled(triton, sources, segmented)
     classified = _classify(triton, sources, segmented)
     findings = _findings(classified, _thresholds(triton), sources)
+    fitting = motions(segmented)
     return Reading(
         sources=sources,
         findings=findings,
-        labels={plane: to_source_grid(each.labels, *each.grids) for plane, each in segmented.items()},
+        labels=agreed(segmented, fitting),
+        unlike=tuple(plane for plane in segmented if plane not in fitting),
         confidence={plane: each.confidence for plane, each in segmented.items()},
         saliency=_explain(triton, classified, findings, sources),
     )
 
 
-def _segment(triton: TritonClient, sources: Sources) -> dict[Plane, Segmented]:
+def segment(triton: TritonClient, sources: Sources) -> dict[Plane, Segmented]:
     """Every slice of every plane; requests travel at once so that Triton's instances share them."""
     grids = {plane: each.grid.passes() for plane, each in sources.inputs.items()}
 
@@ -79,15 +77,12 @@ def _segment(triton: TritonClient, sources: Sources) -> dict[Plane, Segmented]:
 
     with ThreadPoolExecutor(PLANE_COUNT) as threads:
         answers = threads.map(infer, [(plane, grid) for plane in grids for grid in grids[plane]])
-        by_plane = {plane: [next(answers) for _ in grids[plane]] for plane in grids}
-    return {
-        plane: Segmented(
-            grids[plane],
-            np.concatenate([each["labels"] for each in by_plane[plane]]),
-            np.mean([each["confidence"] for each in by_plane[plane]], axis=0),
-        )
-        for plane in grids
-    }
+        return {
+            plane: Segmented.of(
+                sources.inputs[plane].grid, affine_of(sources.slices[plane]), [next(answers) for _ in passes]
+            )
+            for plane, passes in grids.items()
+        }
 
 
 def _require_knee(triton: TritonClient, segmented: Mapping[Plane, Segmented]) -> None:
@@ -104,27 +99,26 @@ def _settled(
     triton: TritonClient, sources: Sources, segmented: dict[Plane, Segmented]
 ) -> tuple[Sources, dict[Plane, Segmented]]:
     """The sources as the side that the fibula speaks for; a left one only where it says so on its own grid, too."""
-    side = _side(sources, segmented)
+    side = _side(segmented)
     if side is not Laterality.LEFT:
         return replace(sources, laterality=side), segmented
     left = as_side(sources, side)
-    again = _segment(triton, left)
-    return (left, again) if _side(left, again) is side else (sources, segmented)
+    again = segment(triton, left)
+    return (left, again) if _side(again) is side else (sources, segmented)
 
 
-def _side(sources: Sources, segmented: dict[Plane, Segmented]) -> Laterality:
-    sides = {side for plane in segmented if (side := segmented_side(_centres_mm(sources, plane, segmented[plane])))}
+def _side(segmented: dict[Plane, Segmented]) -> Laterality:
+    sides = {side for each in segmented.values() if (side := segmented_side(_centres_mm(each)))}
     return sides.pop() if len(sides) == 1 else Laterality.UNKNOWN
 
 
-def _centres_mm(sources: Sources, plane: Plane, segmented: Segmented) -> dict[str, NDArray[np.float64]]:
-    """Centres of tibia and fibula in LPS, where enough of them is seen; one pass is enough to see them."""
-    affine, labels = affine_of(sources.slices[plane]) @ segmented.grids[0].affine, segmented.labels[:SLICES]
+def _centres_mm(segmented: Segmented) -> dict[str, NDArray[np.float64]]:
+    """Centres of tibia and fibula in LPS, where enough of them is seen."""
     centres = {}
     for name, structure in (("tibia", Structure.TIBIA), ("fibula", Structure.FIBULA)):
-        voxels = np.nonzero(labels == structure)
+        voxels = np.nonzero(segmented.labels == structure)
         if len(voxels[0]) >= _ENOUGH_VOXELS:
-            centres[name] = (affine @ [*(axis.mean() for axis in voxels), 1.0])[:3]
+            centres[name] = (segmented.to_patient @ [*(axis.mean() for axis in voxels), 1.0])[:3]
     return centres
 
 

@@ -25,10 +25,12 @@ from services.common.study import Provenance
 from services.common.tensors import SLICES
 from services.common.transforms import AVERAGED_FROM, FIELD_OF_VIEW_MM, MOST_PASSES, PIXEL_MM, WINDOW_PERCENTILES
 from services.common.triton import TritonClient
+from services.preprocessing.agreement import OTHER_PLANE, SURE
 from services.preprocessing.explanation import explain
 from services.preprocessing.inference import Reading, read_knee
 from services.preprocessing.judgement import PIPELINE, Judgement, decode, judge
 from services.preprocessing.laterality import Side
+from services.preprocessing.motion import LEAST_AGREEMENT
 from services.preprocessing.reading import StudyFiles, read_study
 from services.preprocessing.rules import load_rules
 from services.preprocessing.settings import PreprocessingSettings
@@ -39,7 +41,8 @@ from services.results.identity import RESULT_FORMAT
 SOFTWARE_VERSION = "0.1.0"
 PREPROCESSING = (
     f"window {WINDOW_PERCENTILES[0]:g} to {WINDOW_PERCENTILES[1]:g} percentile to 8 bits, "
-    f"{FIELD_OF_VIEW_MM:g} mm field of view at {PIXEL_MM:.3f} mm, {SLICES} slices a pass, left knees mirrored"
+    f"{FIELD_OF_VIEW_MM:g} mm field of view at {PIXEL_MM:.3f} mm, {SLICES} slices a pass, left knees mirrored, "
+    "planes asked where one doubts"
 )
 STAGES = ("read", "select", "assemble", "infer", "write")
 
@@ -118,6 +121,7 @@ def description(models: dict[str, dict[str, str]]) -> pb.PipelineDescription:
         "field_of_view_mm": FIELD_OF_VIEW_MM,
         "window_percentiles": WINDOW_PERCENTILES,
         "slices": [SLICES, AVERAGED_FROM, MOST_PASSES],
+        "planes": [SURE, OTHER_PLANE, LEAST_AGREEMENT],
         "rules": load_rules(PIPELINE).text,
     }
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
@@ -167,6 +171,9 @@ class _Run:
         with self._stage("infer"):
             reading = read_knee(self.triton, sources, settle_side=not side.conflict)
             self._note_side(side, reading.sources.laterality)
+            self.notes += [
+                f"{plane}: its bones fit no other plane's, it was segmented alone" for plane in reading.unlike
+            ]
         with self._stage("write"):
             objects = findings_objects(reading, provenance=self._provenance())
             stored = store(objects, self.job.folder, input_digest=self.job.input_digest)

@@ -15,6 +15,7 @@ from services.common.transforms import (
     model_grid,
     to_model_grid,
     to_source_grid,
+    weave,
     window_to_uint8,
 )
 from services.common.volume import Plane, Volume, slice_normal, stack_affine
@@ -153,10 +154,11 @@ def test_one_and_a_half_times_as_many_slices_are_averaged(slices, most):
 def test_each_source_slice_has_its_turn_in_some_pass(slices, forwards, mirrored):
     """What the passes see comes back to the very slices it was taken from, of any stack up to 160."""
     volume = stack(Plane.SAGITTAL, slices=slices, gap_mm=0.7 if forwards else -0.7)
-    passes = model_grid(volume, mirrored=mirrored).passes()
+    grid = model_grid(volume, mirrored=mirrored)
+    passes = grid.passes()
     assert len(passes) == -(-slices // 32)
-    seen = np.concatenate([to_model_grid(numbered(volume), each) for each in passes])
-    returned = to_source_grid(seen, *passes)[:, 180, 180].astype(int)
+    seen = weave([to_model_grid(numbered(volume), each) for each in passes])
+    returned = to_source_grid(seen, grid.woven())[:, 180, 180].astype(int)
     assert np.abs(returned - np.arange(slices)).max() <= 1  # one where a slice lies half-way between two turns
     assert np.mean(returned == np.arange(slices)) >= 0.9
 
@@ -165,18 +167,20 @@ def test_a_stack_that_fits_is_its_own_pass():
     """Nothing is asked twice where 32 slices are enough."""
     grid = model_grid(stack(Plane.AXIAL, slices=31), mirrored=True)
     (only,) = grid.passes()
-    assert np.array_equal(only.affine, grid.affine)
-    assert np.array_equal(only.slice_mask, grid.slice_mask)
+    for each in (only, grid.woven()):
+        assert np.array_equal(each.affine, grid.affine)
+        assert np.array_equal(each.slice_mask, grid.slice_mask)
 
 
 def test_the_number_of_passes_is_bounded():
     """Of 400 slices neighbours share a turn, and each still has one close by."""
     volume = stack(Plane.SAGITTAL, slices=400, gap_mm=0.3)
-    passes = model_grid(volume, mirrored=False).passes()
+    grid = model_grid(volume, mirrored=False)
+    passes = grid.passes()
     assert len(passes) == 5
     turns = np.broadcast_to(np.arange(160, dtype=np.uint8)[:, None, None], (160, 256, 256))
-    source_slices = np.array([each.source_slice(index) for each in passes for index in range(32)])
-    assert np.abs(source_slices[to_source_grid(turns, *passes)[:, 180, 180]] - np.arange(400)).max() <= 2
+    source_slices = np.array([each.source_slice(index) for index in range(32) for each in passes])
+    assert np.abs(source_slices[to_source_grid(turns, grid.woven())[:, 180, 180]] - np.arange(400)).max() <= 2
 
 
 def test_a_short_stack_is_padded_and_the_padding_is_marked():

@@ -63,7 +63,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def knee_segmentation(self, volume):
         """Femur where the window is bright."""
-        return {"labels": (volume > 128).astype(np.uint8), "confidence": np.full(14, self.confidence)}
+        return certain((volume > 128).astype(np.uint8), confidence=self.confidence)
 
     def knee_classification(self, volumes, slice_mask, region):  # noqa: ARG002
         """Attention on one slice; a map that is hot in its middle for positive labels."""
@@ -81,6 +81,16 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         weight = attention[:, :, int(label[0])]
         saliency[:, :, 96:160, 96:160] = (255 * (weight > 0))[:, :, None, None]
         return {"saliency": saliency}
+
+
+def certain(labels: np.ndarray, *, confidence: float = 1.0) -> dict[str, np.ndarray]:
+    """A segmentation's answer without any doubt about a voxel, and as sure of its structures as told."""
+    return {
+        "labels": labels.astype(np.uint8),
+        "runner_up": np.zeros(labels.shape, np.uint8),
+        "certainty": np.full(labels.shape, 255, np.uint8),
+        "confidence": np.full(14, confidence),
+    }
 
 
 @contextmanager

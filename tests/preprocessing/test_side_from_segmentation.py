@@ -5,7 +5,7 @@ import pytest
 
 from services.common.finding import Structure
 from services.common.volume import Plane
-from tests.fakes.triton_server import FakeTriton
+from tests.fakes.triton_server import FakeTriton, certain
 from tests.preprocessing.live_service import files_of, requests, run
 from tests.studies import COLUMNS, ROWS, series
 
@@ -19,7 +19,7 @@ class BoneTriton(FakeTriton):
     def knee_segmentation(self, volume):
         """Two bones by brightness."""
         labels = np.where(volume > 200, Structure.FIBULA, np.where(volume > 90, Structure.TIBIA, 0))
-        return {"labels": labels.astype(np.uint8), "confidence": np.ones(14)}
+        return certain(labels)
 
 
 class StubbornTriton(BoneTriton):
@@ -30,7 +30,7 @@ class StubbornTriton(BoneTriton):
         labels = np.zeros(volume.shape, np.uint8)
         labels[10:20, 100:200, 150:230] = Structure.TIBIA
         labels[10:20, 100:200, 235:250] = Structure.FIBULA
-        return {"labels": labels, "confidence": np.ones(14)}
+        return certain(labels)
 
 
 def knee(fibula_column: int | None, **attributes):

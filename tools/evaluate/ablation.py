@@ -18,9 +18,20 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from services.common.finding import LABELS
-from services.common.tensors import KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT, ModelContract
-from services.common.transforms import WINDOW_PERCENTILES, joint_region, resampled_slices, to_source_grid
-from services.common.volume import PLANES
+from services.common.tensors import GRID, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, PLANE_COUNT, ModelContract
+from services.common.transforms import (
+    WINDOW_PERCENTILES,
+    ModelGrid,
+    joint_region,
+    resampled_slices,
+    to_model_grid,
+    to_source_grid,
+)
+from services.common.volume import PLANES, Plane
+from services.preprocessing.agreement import agreed
+from services.preprocessing.geometry import affine_of
+from services.preprocessing.motion import motions
+from services.preprocessing.segmented import Segmented
 from services.preprocessing.stacking import Sources, assemble, stack_planes
 from tools.evaluate import testset
 from tools.evaluate.answers import sources_of
@@ -73,15 +84,15 @@ def measure(variant: Variant, study: SyntheticStudy, sources: Sources) -> dict[s
         return {}
     volumes, mask = stack_planes(sources.inputs)
     if variant.floating:
-        volumes = _floating(sources)
+        volumes = np.stack([_unrounded(sources, plane, sources.inputs[plane].grid) for plane in PLANES])
     region = np.zeros((PLANE_COUNT, 4), dtype=np.float32)
     counts = np.zeros((len(STRUCTURES), 3))
-    for plane, model_input in sources.inputs.items() if variant.region else ():
-        slot = PLANES.index(plane)
-        labels = variant.engine.infer(KNEE_SEGMENTATION, {"volume": volumes[slot]})["labels"]
-        region[slot] = joint_region(labels)
-        inside = to_source_grid(np.ones_like(labels), model_input.grid) > 0
-        counts += _counts(to_source_grid(labels, model_input.grid), np.where(inside, study.labels[plane], 0))
+    if variant.region:
+        segmented = {plane: _segmented(variant, variant.engine, sources, plane) for plane in PLANES}
+        region = np.stack([joint_region(each.labels) for each in segmented.values()])
+        for plane, found in agreed(segmented, motions(segmented)).items():
+            inside = to_source_grid(np.ones_like(segmented[plane].labels), segmented[plane].grid) > 0
+            counts += _counts(found, np.where(inside, study.labels[plane], 0))
     inputs: dict[str, NDArray[Any]] = {"volumes": volumes, "slice_mask": mask, "region": region}
     logits = variant.engine.infer(KNEE_CLASSIFICATION, inputs)["logits"]
     return {
@@ -97,16 +108,24 @@ def _counts(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.flo
     return np.stack([same[1:], a[1:], b[1:]], axis=1).astype(np.float64)
 
 
-def _floating(sources: Sources) -> NDArray[Any]:
-    """Volumes ``(3, 32, 256, 256)`` float32 in 0..255 that were rounded nowhere."""
-    volumes = np.zeros(KNEE_CLASSIFICATION.inputs[0].shape, dtype=np.float32)
-    for plane, model_input in sources.inputs.items():
-        voxels = assemble(sources.slices[plane]).voxels.astype(np.float32)
-        low, high = np.percentile(voxels[:, ::4, ::4], WINDOW_PERCENTILES)
-        windowed = np.clip((voxels - low) * (255 / (high - low)), 0, 255).astype(np.float32)
-        for index, pixels in resampled_slices(windowed, model_input.grid):
-            volumes[PLANES.index(plane), index] = pixels
-    return volumes
+def _segmented(variant: Variant, engine: Engine, sources: Sources, plane: Plane) -> Segmented:
+    """One plane in all its passes, as the service segments it."""
+    each, answers = sources.inputs[plane], []
+    for grid in each.grid.passes():
+        volume = _unrounded(sources, plane, grid) if variant.floating else to_model_grid(each.source, grid)
+        answers.append(engine.infer(KNEE_SEGMENTATION, {"volume": volume}))
+    return Segmented.of(each.grid, affine_of(sources.slices[plane]), answers)
+
+
+def _unrounded(sources: Sources, plane: Plane, grid: ModelGrid) -> NDArray[np.float32]:
+    """A plane on a grid ``(32, 256, 256)``, in 0..255 that were rounded nowhere."""
+    volume = np.zeros(GRID, dtype=np.float32)
+    voxels = assemble(sources.slices[plane]).voxels.astype(np.float32)
+    low, high = np.percentile(voxels[:, ::4, ::4], WINDOW_PERCENTILES)
+    windowed = np.clip((voxels - low) * (255 / (high - low)), 0, 255).astype(np.float32)
+    for index, pixels in resampled_slices(windowed, grid):
+        volume[index] = pixels
+    return volume
 
 
 def with_float_input(path: Path, contract: ModelContract, folder: Path) -> Path:

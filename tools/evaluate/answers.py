@@ -28,7 +28,7 @@ from tools.evaluate.engine import Engine
 from tools.evaluate.overlap import Overlap, overlaps
 from tools.evaluate.testset import SyntheticStudy
 
-FORMAT = 2  # of the kept answers and of the way to read a study
+FORMAT = 3  # of the kept answers and of the way to read a study
 FEWEST_LESION_VOXELS = 6  # in a slice, to say that the lesion is in it
 
 

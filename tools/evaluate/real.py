@@ -6,17 +6,20 @@ report says so instead of a number.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.common.dicom import number, read_instance
 from services.common.finding import Laterality, Structure
-from services.common.tensors import KNEE_SEGMENTATION
 from services.common.transforms import to_source_grid
+from services.common.triton import TritonClient
 from services.common.volume import Plane
+from services.preprocessing.agreement import agreed
+from services.preprocessing.inference import segment
 from services.preprocessing.judgement import judge
-from services.preprocessing.stacking import assemble, transform
+from services.preprocessing.stacking import Sources, assemble, transform
 from tools.evaluate.engine import Engine
 from tools.evaluate.overlap import dice, surface_distance
 from tools.evaluate.reference import outlines, reference
@@ -58,13 +61,12 @@ def measure(engine: Engine, folder: Path = SERIES) -> RealReport | None:
     stacked = np.stack([volume.voxels for volume in volumes.values()]).astype(np.float32)
     truth = references(stacked)
     used = tuple(sorted({outline.slice_index for outline in outlines()}))
-    mirrored = judge(instances)[1].laterality is Laterality.LEFT
+    side = judge(instances)[1].laterality
     readings = []
     for time in (times[index] for index in SHOWN_ECHOES):
-        model_input = transform(volumes[time], mirrored=mirrored)
-        labels = to_source_grid(
-            engine.infer(KNEE_SEGMENTATION, {"volume": model_input.volume})["labels"], model_input.grid
-        )
+        model_input = transform(volumes[time], mirrored=side is Laterality.LEFT)
+        sources = Sources({Plane.SAGITTAL: series[time]}, {Plane.SAGITTAL: model_input}, side)
+        labels = agreed(segment(cast("TritonClient", engine), sources), {})[Plane.SAGITTAL]
         inside = to_source_grid(np.ones_like(model_input.volume), model_input.grid) > 0
         found, true = (np.where(inside, each, 0)[list(used)] for each in (labels, truth))
         overlap, surface = _scores(found, true, volumes[time].spacing_mm)

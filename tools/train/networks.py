@@ -102,18 +102,23 @@ class SegmentationNetwork(nn.Module):
         x = self.up0(torch.cat([_double(x), full], dim=1))
         return functional.pixel_shuffle(self.last(x), 2)
 
-    def forward(self, volume: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 32, 256, 256) uint8 -> labels (N, 32, 256, 256) uint8, confidence (N, 14)."""
+    def forward(self, volume: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(N, 32, 256, 256) uint8 -> labels, runner-up, certainty of that shape (uint8), confidence (N, 14).
+
+        ``certainty`` is 255 times the label's share of its own and the runner-up's probability.
+        """
         slices = neighbours(volume).reshape(-1, SEEN, ROWS, COLUMNS)
         position = grid_position().to(volume.device).expand(volume.shape[0], -1, -1, -1, -1)
         logits = self.slice_logits(slices, position.reshape(-1, 3, ROWS // 2, COLUMNS // 2)).float()
-        labels = logits.argmax(dim=1)
+        (first, second), (labels, runner_up) = (each.unbind(dim=1) for each in torch.topk(logits, 2, dim=1))
+        certainty = torch.round(255.0 * torch.sigmoid(first - second))
         probability = torch.softmax(logits, dim=1)
-        chosen = (probability >= probability.amax(dim=1, keepdim=True)).float()
+        chosen = (logits >= first[:, None]).float()
         shape = (-1, SLICES, STRUCTURE_COUNT)
         count = chosen.sum(dim=(2, 3)).reshape(shape).sum(dim=1)
         total = (probability * chosen).sum(dim=(2, 3)).reshape(shape).sum(dim=1)
-        return labels.reshape(-1, SLICES, ROWS, COLUMNS).to(torch.uint8), total / count.clamp(min=1.0)
+        maps = (each.reshape(-1, SLICES, ROWS, COLUMNS).to(torch.uint8) for each in (labels, runner_up, certainty))
+        return *maps, total / count.clamp(min=1.0)
 
 
 def grid_position() -> Tensor:
