@@ -205,6 +205,13 @@ class _Run:
         elif side.source != "tags":
             self.notes.append(f"side {settled} from {side.source or 'segmentation'}, no tag names it")
 
+    def _note_planes(self, reading: Reading) -> None:
+        first = next(iter(reading.labels))
+        self.notes += [
+            f"{plane}: its bones don't fit those of the {first} series, so it was segmented by itself"
+            for plane in reading.unlike
+        ]
+
     def _provenance(self) -> Provenance:
         about = description(self.triton.model_parameters())
         return Provenance(
