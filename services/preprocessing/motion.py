@@ -55,6 +55,14 @@ def motions(segmented: Mapping[Plane, Segmented]) -> dict[Plane, Motion]:
     return found
 
 
+def rigid(step: FloatArray, centre: FloatArray) -> FloatArray:
+    """Translation by 3 mm values and rotation by 3 radians about a centre."""
+    affine = np.eye(4)
+    affine[:3, :3] = cv2.Rodrigues(step[3:])[0]
+    affine[:3, 3] = centre + step[:3] - affine[:3, :3] @ centre
+    return affine
+
+
 def _is_bone(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = (labels == Structure.FEMUR) | (labels == Structure.TIBIA)
     return found
@@ -105,19 +113,11 @@ def _fitted(surface: _Surface, other: Segmented) -> Motion | None:
         slopes = surface.slopes[inside]
         error = ndimage.map_coordinates(bone, index[inside].T, order=1) - surface.shares[inside]
         step = np.linalg.lstsq(slopes.T @ slopes, slopes.T @ error)[0].astype(np.float64)
-        back = back @ np.linalg.inv(_rigid(step, surface.centre))
+        back = back @ np.linalg.inv(rigid(step, surface.centre))
         if np.abs(step).max() < _SMALL_STEP:
             break
     motion: Motion = np.round(np.linalg.inv(back), _DIGITS)
     return motion
-
-
-def _rigid(step: FloatArray, centre: FloatArray) -> FloatArray:
-    """Translation by 3 mm values and rotation by 3 radians about a centre."""
-    affine = np.eye(4)
-    affine[:3, :3] = cv2.Rodrigues(step[3:])[0]
-    affine[:3, 3] = centre + step[:3] - affine[:3, :3] @ centre
-    return affine
 
 
 def _agreement(one: Segmented, other: Segmented, motion: Motion) -> float:

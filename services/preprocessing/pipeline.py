@@ -171,9 +171,7 @@ class _Run:
         with self._stage("infer"):
             reading = read_knee(self.triton, sources, settle_side=not side.conflict)
             self._note_side(side, reading.sources.laterality)
-            self.notes += [
-                f"{plane}: its bones fit no other plane's, it was segmented alone" for plane in reading.unlike
-            ]
+            self._note_planes(reading)
         with self._stage("write"):
             objects = findings_objects(reading, provenance=self._provenance())
             stored = store(objects, self.job.folder, input_digest=self.job.input_digest)

@@ -54,15 +54,18 @@ def phantom(
     return instances
 
 
-def overlap(segmentation: pydicom.Dataset) -> float:
-    """Dice of the object's voxels with the balls, each voxel at the place the object itself gives it."""
+def overlap(segmentation: pydicom.Dataset, *, moved_mm: float = 0.0) -> float:
+    """Dice of the object's voxels with the balls, each voxel at the place the object itself gives it.
+
+    ``moved_mm`` is how far the balls moved to the head before.
+    """
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     cosines = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3)).astype(float)
     spacing = [float(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing]
     masks = segmentation.pixel_array.reshape(-1, ROWS, COLUMNS)
     both = total = 0
     for mask, item in zip(masks, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
-        place = np.array(item.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        place = np.array(item.PlanePositionSequence[0].ImagePositionPatient, dtype=float) - (0, 0, moved_mm)
         truth = inside(voxel_positions(place, cosines, spacing))
         both += 2 * np.count_nonzero(truth & (mask == 1))
         total += np.count_nonzero(truth) + np.count_nonzero(mask)
@@ -130,6 +133,34 @@ def test_an_enhanced_object_is_segmented_like_its_classic_series(tmp_path, degre
     sources = multi_frame.PerFrameFunctionalGroupsSequence
     for number, place in places.items():
         assert place == tuple(sources[number - 1].PlanePositionSequence[0].ImagePositionPatient)
+
+
+@pytest.mark.parametrize("moved_mm", [0.0, 4.0])
+def test_each_series_of_a_knee_that_moved_has_its_segmentation_where_it_shows_it(tmp_path, moved_mm):
+    """Planes are asked about each other's places, not laid over each other."""
+    found = segmentations(tmp_path, two_series(moved_mm))
+    assert len(found) == 2
+    assert [overlap(each, moved_mm=moved) > 0.93 for each, moved in zip(found, (0, moved_mm), strict=True)] == [
+        True
+    ] * 2
+
+
+def test_series_that_show_two_knees_are_noted(tmp_path):
+    """A mixed up study is nothing to be silent about; one of a knee that moved is no mix-up."""
+    note = "coronal: its bones don't fit those of the sagittal series, so it was segmented by itself"
+    for name, instances, noted in (("one", two_series(4.0), False), ("two", two_series(0.0, upside_down=True), True)):
+        summary = run(tmp_path / name, requests(files_of(instances)))[-1].summary
+        assert (note in summary.notes) is noted, name
+
+
+def two_series(moved_mm: float, *, upside_down: bool = False) -> list[pydicom.Dataset]:
+    """A sagittal and a coronal series, between which the balls moved to the head or turned over."""
+    coronal = phantom(turned(Plane.CORONAL, 10), number=2)
+    for each in coronal:
+        each.ImagePositionPatient[2] += moved_mm
+        if upside_down:
+            each.PixelData = np.ascontiguousarray(each.pixel_array[::-1]).tobytes()
+    return [*phantom(turned(Plane.SAGITTAL, 0)), *coronal]
 
 
 def segmentations(folder, instances) -> list[pydicom.Dataset]:

@@ -47,10 +47,10 @@ def inputs_of(study: SyntheticStudy, repository: Path) -> dict[str, Arrays]:
 
 
 def differences(exact: Arrays, half: Arrays) -> dict[str, str]:
-    """By output: the share of equal voxels of label maps, else the largest absolute difference."""
+    """By output: the share of equal voxels where one structure is chosen, else the largest absolute difference."""
     result = {}
     for name, array in exact.items():
-        if name == "labels":
+        if name in _CHOICES:
             result[name] = f"{(array == half[name]).mean():.5f} equal"
         else:
             gap = np.abs(array.astype(np.float64) - half[name].astype(np.float64)).max()
@@ -58,8 +58,10 @@ def differences(exact: Arrays, half: Arrays) -> dict[str, str]:
     return result
 
 
-# the most that a prepared graph may change: share of unequal voxels for labels, else the largest absolute difference
-MOST = {"labels": 0.01, "confidence": 0.02, "logits": 0.2, "attention": 0.1, "class_maps": 8.0, "saliency": 4.0}
+_CHOICES = ("labels", "runner_up")
+# the most that a prepared graph may change: share of unequal voxels of choices, else the largest absolute difference
+MOST = {"labels": 0.01, "runner_up": 0.01, "certainty": 8.0, "confidence": 0.02, "logits": 0.2, "attention": 0.1}
+MOST |= {"class_maps": 8.0, "saliency": 4.0}
 
 
 def too_different(exact: Arrays, built: Arrays) -> list[str]:
@@ -71,7 +73,7 @@ def too_different(exact: Arrays, built: Arrays) -> list[str]:
 def change(output: str, exact: NDArray[Any], built: NDArray[Any]) -> float:
     """How much an output differs, in the terms of ``MOST``; not a number where an answer is none."""
     one, other = exact.astype(np.float64), built.astype(np.float64)
-    return float((one != other).mean() if output == "labels" else np.abs(one - other).max())
+    return float((one != other).mean() if output in _CHOICES else np.abs(one - other).max())
 
 
 def _file(repository: Path, contract: ModelContract) -> Path:

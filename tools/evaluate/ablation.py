@@ -1,13 +1,14 @@
 """What each choice of the service is worth: the same studies read in other ways.
 
 region       the classifier without the region of interest that the segmentation gives
+planes       each plane's structures without asking the other planes, and asked about a knee that moved between series
 fp32 input   windowed volumes that were never rounded to uint8, through graphs whose input type is FP32
 bf16, int8   the engine's other precisions; int8 is quantised from synthetic knees outside the test set
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from services.common.transforms import (
 from services.common.volume import PLANES, Plane
 from services.preprocessing.agreement import agreed
 from services.preprocessing.geometry import affine_of
-from services.preprocessing.motion import motions
+from services.preprocessing.motion import motions, rigid
 from services.preprocessing.segmented import Segmented
 from services.preprocessing.stacking import Sources, assemble, stack_planes
 from tools.evaluate import testset
@@ -54,6 +55,8 @@ class Variant:
     note: str
     region: bool = True
     floating: bool = False
+    asked: bool = True
+    moved_mm: float = 0.0
 
 
 def variants(folder: Path, repository: Path, load: Load) -> list[Variant]:
@@ -69,6 +72,8 @@ def variants(folder: Path, repository: Path, load: Load) -> list[Variant]:
     return [
         Variant(BASELINE, f32, "uint8 input, fp32 engine, region of interest from the segmentation"),
         Variant("no region", f32, "the classifier sees whole slices", region=False),
+        Variant("planes alone", f32, "no plane is asked about another's structures", asked=False),
+        Variant("moved knee", f32, "up to 3 mm and 3 degrees along each axis, before each series", moved_mm=3.0),
         Variant("fp32 input", Engine(repository, graphs=floating, precision="f32"), "no rounding", floating=True),
         Variant("bf16", bf16, "engine in bf16" if bf16 else "not measured: this CPU has no bf16"),
         Variant("int8", Engine(repository, graphs=int8, precision="f32"), "convolutions quantised after training"),
@@ -89,8 +94,9 @@ def measure(variant: Variant, study: SyntheticStudy, sources: Sources) -> dict[s
     counts = np.zeros((len(STRUCTURES), 3))
     if variant.region:
         segmented = {plane: _segmented(variant, variant.engine, sources, plane) for plane in PLANES}
+        segmented = {plane: _moved(each, plane, variant.moved_mm, study.seed) for plane, each in segmented.items()}
         region = np.stack([joint_region(each.labels) for each in segmented.values()])
-        for plane, found in agreed(segmented, motions(segmented)).items():
+        for plane, found in agreed(segmented, motions(segmented) if variant.asked else {}).items():
             inside = to_source_grid(np.ones_like(segmented[plane].labels), segmented[plane].grid) > 0
             counts += _counts(found, np.where(inside, study.labels[plane], 0))
     inputs: dict[str, NDArray[Any]] = {"volumes": volumes, "slice_mask": mask, "region": region}
@@ -115,6 +121,14 @@ def _segmented(variant: Variant, engine: Engine, sources: Sources, plane: Plane)
         volume = _unrounded(sources, plane, grid) if variant.floating else to_model_grid(each.source, grid)
         answers.append(engine.infer(KNEE_SEGMENTATION, {"volume": volume}))
     return Segmented.of(each.grid, affine_of(sources.slices[plane]), answers)
+
+
+def _moved(each: Segmented, plane: Plane, most_mm: float, seed: int) -> Segmented:
+    """A plane as if the knee had moved before it, by that much in each direction and, at 50 mm, by turning."""
+    rng = np.random.default_rng([seed, PLANES.index(plane)])
+    step = rng.uniform(-1, 1, 6) * np.repeat((most_mm, most_mm / 50), 3)
+    centre = (each.to_patient @ (*(np.array(each.labels.shape) / 2), 1))[:3]
+    return replace(each, to_patient=rigid(step, centre) @ each.to_patient)
 
 
 def _unrounded(sources: Sources, plane: Plane, grid: ModelGrid) -> NDArray[np.float32]:

@@ -84,6 +84,7 @@ def test_sums_over_whole_slices_do_not_overflow_in_half_precision():
     )
     assert np.abs(exact["confidence"] - half["confidence"]).max() < 0.02
     assert (exact["labels"] == half["labels"]).mean() > 0.995
+    assert too_different(exact, half) == []
 
 
 def test_differences_say_what_changed():
