@@ -152,8 +152,11 @@ def test_a_batch_of_two_is_two_batches_of_one(run: Run, knee):
 
 @RUNTIMES
 def test_the_segmentation_labels_every_voxel_with_a_structure(run: Run, knee):
-    """Labels are 0 to 13; confidence is a probability, and 0 for what is absent."""
+    """Labels are 0 to 13, with another one in second place; confidence is a probability, and 0 for what is absent."""
     answer = run(KNEE_SEGMENTATION, {"volume": knee["volumes"][:, 0]})
+    assert answer["runner_up"].max() < STRUCTURE_COUNT
+    assert (answer["runner_up"] != answer["labels"]).all()
+    assert answer["certainty"].min() >= 127
     assert answer["labels"].shape == (1, *GRID)
     assert answer["labels"].max() < STRUCTURE_COUNT
     present = np.isin(np.arange(STRUCTURE_COUNT), answer["labels"])

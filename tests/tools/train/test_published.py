@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 from services.common.tensors import KNEE_SEGMENTATION  # noqa: E402
 from tools.pin_models import REPOSITORY  # noqa: E402
 from tools.train import published  # noqa: E402
-from tools.train.networks import Residual, SegmentationNetwork, untaught  # noqa: E402
+from tools.train.networks import Residual, SegmentationNetwork, grid_position, neighbours, untaught  # noqa: E402
 
 MODEL = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
 
@@ -35,11 +35,28 @@ def test_a_network_answers_as_the_published_model_does(volume):
     """Weights and folded biases come back in such a way that not one voxel in ten thousand changes."""
     network = SegmentationNetwork()
     published.start_from(network, published.read(MODEL), show)
-    labels, confidence = onnxruntime.InferenceSession(MODEL).run(None, {"volume": volume})
+    labels, runner_up, certainty, confidence = onnxruntime.InferenceSession(MODEL).run(None, {"volume": volume})
     with torch.no_grad():
-        own_labels, own_confidence = network.eval()(torch.from_numpy(volume))
-    assert (own_labels.numpy() != labels).mean() < 1e-4
-    assert np.abs(own_confidence.numpy() - confidence).max() < 1e-3
+        own = [each.numpy() for each in network.eval()(torch.from_numpy(volume))]
+    assert (own[0] != labels).mean() < 1e-4
+    assert (own[1] != runner_up).mean() < 1e-3
+    assert np.abs(own[2].astype(int) - certainty).max() <= 1
+    assert np.abs(own[3] - confidence).max() < 1e-3
+
+
+def test_the_runner_up_and_the_certainty_are_those_of_the_probabilities(volume):
+    """The second most probable of fourteen structures, and the first one's share of the two."""
+    network = SegmentationNetwork()
+    published.start_from(network, published.read(MODEL), show)
+    with torch.no_grad():
+        labels, runner_up, certainty, _ = network.eval()(torch.from_numpy(volume))
+        slices = neighbours(torch.from_numpy(volume))[0, 9:10]
+        probability = torch.softmax(network.slice_logits(slices, grid_position()[9:10]), dim=1)[0].double()
+    first, second = (probability.gather(0, each[:1, 9].long())[0] for each in (labels, runner_up))
+    rest = probability.scatter(0, labels[:1, 9].long(), 0.0)
+    assert torch.equal(first, probability.amax(dim=0))
+    assert torch.equal(second, rest.amax(dim=0))
+    assert (certainty[0, 9].double() - 255 * first / (first + second)).abs().max() < 0.51
 
 
 def test_normalisation_gets_the_statistics_of_what_it_sees():
