@@ -166,7 +166,7 @@ class CutsOnce(Proxy):
 @needs_triton
 def test_an_answer_that_is_cut_off_is_asked_for_again(tmp_path):
     """A server that ends connections of age cuts one now and then, and gRPC never repeats what has begun to arrive."""
-    half = sum(each.nbytes for each in random_inputs(KNEE_SEGMENTATION).values()) * 3 // 2  # the answer is as large
+    half = sum(each.nbytes for each in random_inputs(KNEE_SEGMENTATION).values()) * 3 // 2  # and some of the answer
     with real_triton(build_repository(tmp_path / "models"), tmp_path / "log") as (target, _), ProxyLoop() as loop:
         assert until(lambda: triton_ready(target)), (tmp_path / "log").read_text()[-3000:]
         proxy = CutsOnce(("127.0.0.1", int(target.rpartition(":")[2])), random.Random(1))  # noqa: S311
