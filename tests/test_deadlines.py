@@ -27,7 +27,7 @@ ENDED_BY = {
     "forwarder/stream.py requests: await self.accepted.wait()": "the call has a deadline",
     "orthanc_plugin/supervision.py _run_once: with self._spawning": "whoever holds it starts a process, nothing else",
     "orthanc_plugin/supervision.py stop: with self._spawning": "whoever holds it starts a process, nothing else",
-    "preprocessing/inference.py _segment: threads.map()": "each request to Triton has a deadline",
+    "preprocessing/inference.py segment: threads.map()": "each request to Triton has a deadline",
     "preprocessing/servicer.py Analyze: async for responses": "the call's deadline, which the client must set",
     "preprocessing/servicer.py _analyze: async for self._work(job)": "the worker's deadline",
     "preprocessing/servicer.py _analyze: async for requests": "the call's deadline, which the client must set",

@@ -49,16 +49,18 @@ def _segmentation() -> onnx.GraphProto:
         helper.make_node("Cast", ["volume"], ["x"], to=TensorProto.FLOAT),
         helper.make_node("Greater", ["x", "half"], ["bright"]),
         helper.make_node("Cast", ["bright"], ["labels"], to=TensorProto.UINT8),
-        helper.make_node("Mul", ["labels", "nothing"], ["runner_up"]),
-        helper.make_node("Add", ["runner_up", "sure"], ["certainty"]),
+        helper.make_node("Mul", ["x", "nothing"], ["none"]),
+        helper.make_node("Cast", ["none"], ["runner_up"], to=TensorProto.UINT8),
+        helper.make_node("Add", ["none", "sure"], ["full"]),
+        helper.make_node("Cast", ["full"], ["certainty"], to=TensorProto.UINT8),
         helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
         helper.make_node("Mul", ["column", "ones"], ["confidence"]),
     ]
     constants = {
         "half": np.float32(128),
-        "nothing": np.uint8(0),
-        "sure": np.uint8(255),
+        "nothing": np.float32(0),
+        "sure": np.float32(255),
         "last": np.array([1]),
         "ones": np.full((1, STRUCTURE_COUNT), 1 / 255, "f4"),
     }
