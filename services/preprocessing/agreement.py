@@ -24,7 +24,7 @@ from services.preprocessing.motion import Motion
 from services.preprocessing.segmented import Segmented
 
 SURE = 252  # of a certainty of 255; who is as sure as that, with all around, asks nobody
-OTHER_PLANE = 0.5  # its vote; two of them can't outvote a plane that is sure
+OTHER_PLANE = 0.5  # its vote; two of them weigh as much as the plane itself
 _AT_ONCE = 16384  # voxels; their ballot fits into a processor's cache
 _CANDIDATES = 16  # room for every structure that the 4 bits of a vote can name
 _SHARE = (np.arange(256) / 255).astype(np.float32)

@@ -1,10 +1,10 @@
 """How the knee moved between two series: the rigid motion that lays the bones of one plane on those of another.
 
-A patient lies minutes between series and shifts by a millimetre or two, which is a whole cartilage; knees of two visits
-lie anywhere. Femur and tibia are told well in every plane, so their surfaces are laid on each other: points on those of
-the first plane, each with the smoothed share of bone around it, and the smoothed bones of the other plane to slide in,
-by Gauss and Newton with the slopes of the first, which are taken once (the inverse compositional way of Baker and
-Matthews, IJCV 56, 2004).
+Nobody lies still from series to series, a millimetre is half of a cartilage, and knees of two visits lie anywhere.
+Femur and tibia are told well in every plane, so their surfaces are laid on each other: points on those of the first
+plane, each with the smoothed share of bone around it, and the smoothed bones of the other plane to slide in, by Gauss
+and Newton with the slopes of the first, which are taken once (the inverse compositional way of Baker and Matthews, IJCV
+56, 2004).
 """
 
 from collections.abc import Mapping

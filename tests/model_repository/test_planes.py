@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +10,7 @@ from services.common.transforms import to_source_grid
 from services.common.volume import PLANES, Plane
 from services.preprocessing.agreement import agreed
 from services.preprocessing.inference import segment
-from services.preprocessing.motion import motions
+from services.preprocessing.motion import motions, rigid
 from tools.evaluate import testset
 from tools.evaluate.answers import sources_of
 from tools.evaluate.engine import Engine
@@ -45,13 +44,10 @@ def thin(knee):
     return measure
 
 
-def moved(each, translation_mm, turn):
-    """The plane as if the knee had moved before it."""
+def moved(each, *step):
+    """The plane as if the knee had moved before it, by three millimetre values and three radians."""
     centre = (each.to_patient @ (16, 128, 128, 1))[:3]
-    affine = np.eye(4)
-    affine[:3, :3] = cv2.Rodrigues(np.array(turn))[0]
-    affine[:3, 3] = centre + translation_mm - affine[:3, :3] @ centre
-    return replace(each, to_patient=affine @ each.to_patient)
+    return replace(each, to_patient=rigid(np.array(step), centre) @ each.to_patient)
 
 
 def test_each_way_of_asking_is_worth_its_while(knee, thin):
@@ -67,8 +63,8 @@ def test_a_knee_that_moved_between_series_is_labelled_as_one_that_did_not(knee, 
     """By 3 mm and 2 degrees, which would spoil what the others say if it went unseen."""
     _, segmented = knee
     restless = segmented | {
-        Plane.CORONAL: moved(segmented[Plane.CORONAL], (1.5, -2, 1.5), (0.03, 0, 0.02)),
-        Plane.AXIAL: moved(segmented[Plane.AXIAL], (-2, 1, -2), (0, -0.03, 0.02)),
+        Plane.CORONAL: moved(segmented[Plane.CORONAL], 1.5, -2, 1.5, 0.03, 0, 0.02),
+        Plane.AXIAL: moved(segmented[Plane.AXIAL], -2, 1, -2, 0, -0.03, 0.02),
     }
     still = thin(agreed(segmented, motions(segmented)))
     assert thin(agreed(restless, motions(restless))) > still - 0.003

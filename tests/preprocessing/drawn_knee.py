@@ -9,12 +9,8 @@ from services.common.tensors import COLUMNS, ROWS
 from services.common.transforms import model_grid
 from services.common.volume import Plane, Volume, slice_normal, stack_affine
 from services.preprocessing.segmented import Segmented
+from tests.studies import COSINES
 
-ORIENTATIONS = {
-    Plane.SAGITTAL: (0, 1, 0, 0, 0, -1),
-    Plane.CORONAL: (1, 0, 0, 0, 0, -1),
-    Plane.AXIAL: (1, 0, 0, 0, 1, 0),
-}
 CARTILAGE = Structure.MEDIAL_TIBIAL_CARTILAGE
 FEMUR_MM, TIBIA_MM = (33.0, 26.0, 40.0), (34.0, 24.0, 44.0)
 
@@ -48,7 +44,7 @@ class DrawnKnee:
 
 def stack(plane: Plane, *, slices: int = 28, pixels: int = 320, pixel_mm: float = 0.45, turned: bool = False) -> Volume:
     """A series around the drawn knee without any signal; ``turned`` swaps its rows and columns."""
-    cosines = np.array(ORIENTATIONS[plane], dtype=float)
+    cosines = np.array(COSINES[plane])
     if turned:
         cosines = np.concatenate([cosines[3:], cosines[:3]])
     normal, gap = slice_normal(cosines), 90 / slices

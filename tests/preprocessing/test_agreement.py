@@ -69,8 +69,27 @@ def test_a_plane_that_doubts_asks_the_others(drawn):
     assert dice(together, volume, Structure.FEMUR) > 0.98
 
 
+@pytest.mark.parametrize(("certainty", "others", "elected"), [(0.8, 1, 0), (0.6, 1, 1), (0.8, 2, 1)])
+def test_another_plane_has_half_a_vote(drawn, certainty, others, elected):
+    """0.8 for femur stand against 0.2 + 0.5, which 0.6 don't, and 0.2 + 0.5 + 0.5 are more."""
+    two = (Structure.FEMUR, Structure.TIBIA)
+    found = {plane: saying(each, two, certainty) for plane, each in drawn[1].items()}
+    for plane in PLANES[:others]:
+        found[plane] = saying(found[plane], two[::-1], 1.0)
+    motions = {plane: ALL[plane] for plane in (*PLANES[:others], Plane.AXIAL)}
+    middle = tuple(size // 2 for size in drawn[0].voxels.shape)
+    assert agreed(found, motions)[Plane.AXIAL][middle] == two[elected]
+
+
+def saying(each, structures, certainty):
+    """A plane that says the same everywhere."""
+    first, second = (np.full_like(each.labels, structure) for structure in structures)
+    share = np.full_like(first, round(255 * certainty))
+    return replace(each, labels=first, runner_up=second, certainty=share)
+
+
 def test_a_plane_that_is_sure_is_not_outvoted(drawn):
-    """Two others together have one vote, as it has."""
+    """Where it and all around are sure it asks nobody."""
     found = dict(drawn[1])
     axial = found[Plane.AXIAL]
     found[Plane.AXIAL] = replace(axial, labels=np.zeros_like(axial.labels), certainty=np.full_like(axial.labels, 255))

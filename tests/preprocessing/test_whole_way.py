@@ -140,9 +140,7 @@ def test_each_series_of_a_knee_that_moved_has_its_segmentation_where_it_shows_it
     """Planes are asked about each other's places, not laid over each other."""
     found = segmentations(tmp_path, two_series(moved_mm))
     assert len(found) == 2
-    assert [overlap(each, moved_mm=moved) > 0.93 for each, moved in zip(found, (0, moved_mm), strict=True)] == [
-        True
-    ] * 2
+    assert min(overlap(each, moved_mm=moved) for each, moved in zip(found, (0, moved_mm), strict=True)) > 0.93
 
 
 def test_series_that_show_two_knees_are_noted(tmp_path):

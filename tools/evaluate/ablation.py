@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -25,12 +25,13 @@ from services.common.transforms import (
     ModelGrid,
     joint_region,
     resampled_slices,
-    to_model_grid,
     to_source_grid,
 )
+from services.common.triton import TritonClient
 from services.common.volume import PLANES, Plane
 from services.preprocessing.agreement import agreed
 from services.preprocessing.geometry import affine_of
+from services.preprocessing.inference import segment
 from services.preprocessing.motion import motions, rigid
 from services.preprocessing.segmented import Segmented
 from services.preprocessing.stacking import Sources, assemble, stack_planes
@@ -73,7 +74,9 @@ def variants(folder: Path, repository: Path, load: Load) -> list[Variant]:
         Variant(BASELINE, f32, "uint8 input, fp32 engine, region of interest from the segmentation"),
         Variant("no region", f32, "the classifier sees whole slices", region=False),
         Variant("planes alone", f32, "no plane is asked about another's structures", asked=False),
-        Variant("moved knee", f32, "up to 3 mm and 3 degrees along each axis, before each series", moved_mm=3.0),
+        Variant(
+            "moved knee", f32, "up to 3 mm along and 3.4 degrees about each axis, before each series", moved_mm=3.0
+        ),
         Variant("fp32 input", Engine(repository, graphs=floating, precision="f32"), "no rounding", floating=True),
         Variant("bf16", bf16, "engine in bf16" if bf16 else "not measured: this CPU has no bf16"),
         Variant("int8", Engine(repository, graphs=int8, precision="f32"), "convolutions quantised after training"),
@@ -93,7 +96,7 @@ def measure(variant: Variant, study: SyntheticStudy, sources: Sources) -> dict[s
     region = np.zeros((PLANE_COUNT, 4), dtype=np.float32)
     counts = np.zeros((len(STRUCTURES), 3))
     if variant.region:
-        segmented = {plane: _segmented(variant, variant.engine, sources, plane) for plane in PLANES}
+        segmented = _segmented(variant.engine, sources, floating=variant.floating)
         segmented = {plane: _moved(each, plane, variant.moved_mm, study.seed) for plane, each in segmented.items()}
         region = np.stack([joint_region(each.labels) for each in segmented.values()])
         for plane, found in agreed(segmented, motions(segmented) if variant.asked else {}).items():
@@ -114,17 +117,20 @@ def _counts(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> NDArray[np.flo
     return np.stack([same[1:], a[1:], b[1:]], axis=1).astype(np.float64)
 
 
-def _segmented(variant: Variant, engine: Engine, sources: Sources, plane: Plane) -> Segmented:
-    """One plane in all its passes, as the service segments it."""
-    each, answers = sources.inputs[plane], []
-    for grid in each.grid.passes():
-        volume = _unrounded(sources, plane, grid) if variant.floating else to_model_grid(each.source, grid)
-        answers.append(engine.infer(KNEE_SEGMENTATION, {"volume": volume}))
-    return Segmented.of(each.grid, affine_of(sources.slices[plane]), answers)
+def _segmented(engine: Engine, sources: Sources, *, floating: bool) -> dict[Plane, Segmented]:
+    """Every plane as the service segments it, or the same from volumes that were not rounded."""
+    if not floating:
+        return segment(cast("TritonClient", engine), sources)
+    found = {}
+    for plane, each in sources.inputs.items():
+        volumes = [_unrounded(sources, plane, grid) for grid in each.grid.passes()]
+        answers = [engine.infer(KNEE_SEGMENTATION, {"volume": volume}) for volume in volumes]
+        found[plane] = Segmented.of(each.grid, affine_of(sources.slices[plane]), answers)
+    return found
 
 
 def _moved(each: Segmented, plane: Plane, most_mm: float, seed: int) -> Segmented:
-    """A plane as if the knee had moved before it, by that much in each direction and, at 50 mm, by turning."""
+    """A plane as if the knee had moved before it, by that much along each axis and, at 50 mm, by turning about it."""
     rng = np.random.default_rng([seed, PLANES.index(plane)])
     step = rng.uniform(-1, 1, 6) * np.repeat((most_mm, most_mm / 50), 3)
     centre = (each.to_patient @ (*(np.array(each.labels.shape) / 2), 1))[:3]
