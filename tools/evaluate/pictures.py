@@ -121,9 +121,10 @@ def failure_tile(engine: Engine, failure: Failure, study: SyntheticStudy) -> Pix
 
 
 def gallery(engine: Engine, chosen: Sequence[Failure], load: Callable[[int], SyntheticStudy]) -> bytes:
-    """All failures on one sheet."""
+    """All failures on one sheet; a short run may have none, and the sheet says so."""
+    blank = np.zeros((TILE, TILE), np.uint8)
     tiles = [failure_tile(engine, failure, load(failure.seed)) for failure in chosen]
-    return as_png(grid(tiles or [np.zeros((TILE, TILE, 3), np.uint8)], 4))
+    return as_png(grid(tiles or [tile(blank, blank, caption="no wrong answer in this run")], 4))
 
 
 def real_slices(report: RealReport, reading: RealReading, *, with_image: bool) -> bytes:
