@@ -1,8 +1,10 @@
 """``python -m tools.train.import_dataset mrnet <folder>``: turn a data set of real knees into training examples.
 
-Examples go to ``imported/training`` and ``imported/held-out`` below ``--out``; training finds them there. What is there
-already stays. A study that can't be used is left out and counted by its code; a folder of another layout ends the
-command with a code and what was expected. Names of files are hashes, so nothing of a patient is in them.
+Examples go to ``imported/training`` and ``imported/held-out`` below ``--out``; training finds them below the default.
+What is there already stays as it is, unless ``--again`` asks for labels that were corrected, and where it is: a person
+who was held out once is never trained on. A study that can't be used is left out and counted by its code; a folder of
+another layout ends the command with a code and what was expected. Names of files are hashes, so nothing of a patient is
+in them.
 """
 
 import argparse
@@ -36,9 +38,12 @@ DATA_SETS: dict[str, Callable[[Path, Path | None], list[Study]]] = {
 }
 
 
+KEPT = "there already"
+
+
 @dataclass(frozen=True)
 class Summary:
-    """How many studies went where, which findings they show, and why the others were left out."""
+    """How many studies went where (``KEPT`` of them earlier), which findings they show, why others were left out."""
 
     studies: Counter[str]
     present: Counter[str]
@@ -46,21 +51,23 @@ class Summary:
     left_out: Counter[str]
 
 
-def import_studies(name: str, studies: list[Study], out: Path, *, held_out: float) -> Summary:
-    """Write the example of every study that can be used and is not there yet."""
-    summary = Summary(Counter(), Counter(), Counter(), Counter())
+def import_studies(name: str, studies: list[Study], out: Path, *, held_out: float, again: bool = False) -> Summary:
+    """Write the example of every study that can be used and is not there yet; of all of them ``again``."""
+    summary, under = Summary(Counter(), Counter(), Counter(), Counter()), imported.secret(out)
     for study in track(studies, description=name):
-        digest = imported.digest(name, study.key)
-        kept = study.held_out if study.held_out is not None else int(digest, 16) % 10_000 < held_out * 10_000
-        folder = imported.folder(out, held_out=kept)
+        person = imported.digest(name, study.person or study.key, under=under)
+        folder = imported.folder(out, held_out=_is_held_out(study, out, f"{name}-{person}", held_out))
+        stem = f"{name}-{person}-{imported.digest(name, study.key, under=under)}"
+        there = imported.placed(out, f"{stem}.*npz")
         try:
-            example = _example(study, folder, f"{name}-{digest}")
+            example = dataset.load(there[0]) if there and not again else _written(study, folder / stem, there)
         except (DataRefused, StudyRefused) as refused:
             if refused.code is DataCode.READER_MISSING:
                 raise
             summary.left_out[str(refused.code)] += 1
             continue
         summary.studies[folder.name] += 1
+        summary.studies[KEPT] += bool(there) and not again
         summary.present.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 1)
         summary.absent.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 0)
         summary.studies[STRUCTURES] += knows_structures(example)
@@ -70,13 +77,23 @@ def import_studies(name: str, studies: list[Study], out: Path, *, held_out: floa
     return summary
 
 
-def _example(study: Study, folder: Path, stem: str) -> dataset.Example:
-    for path in folder.glob(f"{stem}.*npz"):
-        if ".part" not in path.suffixes:
-            return dataset.load(path)
+def _is_held_out(study: Study, out: Path, person: str, share: float) -> bool:
+    """As the data set says; else with the person's other studies; else by chance."""
+    if study.held_out is not None:
+        return study.held_out
+    for path in imported.placed(out, f"{person}-*npz"):
+        return path.parent == imported.folder(out, held_out=True)
+    return int(person.split("-")[1], 16) % 10_000 < share * 10_000
+
+
+def _written(study: Study, stem: Path, there: list[Path]) -> dataset.Example:
+    """The example of a study, written in place of what was there."""
     example = example_of(study.read())
     known = [FINDINGS] * knows_findings(example) + [STRUCTURES] * knows_structures(example)
-    dataset.save(folder / f"{stem}.{'.'.join(known)}.npz", example)
+    path = stem.with_name(f"{stem.name}.{'.'.join(known)}.npz")
+    dataset.save(path, example)
+    for old in set(there) - {path}:
+        old.unlink()
     return example
 
 
@@ -107,10 +124,11 @@ def main() -> int:
     parser.add_argument(
         "--held-out", type=float, default=0.1, help="share kept for evaluation, where the data set has no split"
     )
+    parser.add_argument("--again", action="store_true", help="read what is there anew, where labels were corrected")
     options = parser.parse_args()
     try:
         studies = DATA_SETS[options.name](options.folder, options.labels)
-        summary = import_studies(options.name, studies, options.out, held_out=options.held_out)
+        summary = import_studies(options.name, studies, options.out, held_out=options.held_out, again=options.again)
     except DataRefused as refused:
         print(refused, file=sys.stderr)
         return 1

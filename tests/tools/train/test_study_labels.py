@@ -56,7 +56,8 @@ def test_imported_studies_are_shared_out_once_and_for_all(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     for key in range(40):
         path = (
-            imported.folder(dataset.DATA, held_out=False) / f"mrnet-{imported.digest('mrnet', str(key))}.findings.npz"
+            imported.folder(dataset.DATA, held_out=False)
+            / f"mrnet-{imported.digest('mrnet', str(key), under=b'')}.findings.npz"
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

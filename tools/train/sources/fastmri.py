@@ -6,7 +6,8 @@
 
 The boxes lie on images that were flipped up/down first. One reader saw coronal slices alone, so a label says less than
 its name: a meniscal tear is in one of two menisci, a bone finding may be contusion or fracture, and what a coronal
-slice does not show (synovitis, the patellofemoral joint) stays unknown. The order of the slices is taken as front to
+slice does not show (synovitis, the patellofemoral joint) stays unknown. Which knee it is nobody says, so the place of a
+sprained MCL, which is medial in the models' grid, stays unknown, too. The order of the slices is taken as front to
 back.
 """
 
@@ -57,6 +58,7 @@ LOOKED_FOR = (
     "Contusion",
     "Fracture",
 )
+_OF_NO_SIDE = {"ACL", "Effusion"}  # in the middle or on both sides: a box tells the place without the side
 _ARTEFACT = "artifact"  # of a whole study: nothing else about it is certain
 _USUAL_SPACING_MM = (3.0, 0.5, 0.5)
 
@@ -71,7 +73,7 @@ class Mark:
 
 
 def find(folder: Path, labels: Path | None) -> list[Study]:
-    """Every reviewed file that is there; those below a folder with "val" in its name are held out."""
+    """Every reviewed file that is there; those in a folder with "val" in its name are held out."""
     tables = labels or folder
     if not all((tables / name).is_file() for name in ("knee.csv", "knee_file_list.csv")):
         raise DataRefused(DataCode.FOLDER_UNKNOWN, LAYOUT)
@@ -81,12 +83,14 @@ def find(folder: Path, labels: Path | None) -> list[Study]:
     if not files:
         raise DataRefused(DataCode.FOLDER_UNKNOWN, LAYOUT)
     return [
-        Study(path.stem, partial(_read, path, marks.get(path.stem, ())), held_out=_held_out(path)) for path in files
+        Study(path.stem, partial(_read, path, marks.get(path.stem, ())), held_out=_held_out(path, folder))
+        for path in files
     ]
 
 
-def _held_out(path: Path) -> bool:
-    return any("val" in parent.name for parent in path.parents)
+def _held_out(path: Path, folder: Path) -> bool:
+    """By the folders of the data set alone: what lies above may be called anything."""
+    return any("val" in name for name in (folder.resolve().name, *path.relative_to(folder).parent.parts))
 
 
 def _marks(path: Path) -> dict[str, tuple[Mark, ...]]:
@@ -125,7 +129,7 @@ def findings(marks: Iterable[Mark], shape: tuple[int, ...]) -> tuple[dict[str, b
         doubted |= set(_DOUBTED.get(mark.label, ()))
         if label := _CERTAIN.get(mark.label):
             present.add(label)
-            if mark.box is not None and 0 <= mark.slice_index < shape[0]:
+            if label in _OF_NO_SIDE and mark.box is not None and 0 <= mark.slice_index < shape[0]:
                 x, y, width, height = mark.box
                 lesions[mark.slice_index, max(y, 0) : y + height, max(x, 0) : x + width] |= bit_of(label)
     absent = set(LOOKED_FOR) - present - doubted

@@ -2,7 +2,8 @@
 
 The CSV file (``--labels``, else ``labels.csv`` in the folder) has the column ``StudyInstanceUID`` and one for each
 finding that was judged, named as in ``services.common.finding.LABELS``; other columns are ignored. A cell is 1, 0, or
-empty where nobody knows. Images are read as the service reads them, so what it would refuse is refused here.
+empty where nobody knows. Images are read as the service reads them, so what it would refuse is refused here. Studies of
+one PatientID are trained on together, or held out together.
 """
 
 from functools import partial
@@ -26,7 +27,7 @@ def find(folder: Path, labels: Path | None) -> list[Study]:
     found = intake.studies_in(folder)
     if not found:
         raise DataRefused(DataCode.FOLDER_UNKNOWN, LAYOUT)
-    return [Study(uid, partial(_read, paths, known.get(uid, {}))) for uid, paths in found.items()]
+    return [Study(uid, partial(_read, paths, known.get(uid, {})), person=paths.person) for uid, paths in found.items()]
 
 
 def findings_of(table: Path) -> dict[str, dict[str, bool]]:

@@ -20,10 +20,14 @@ from services.preprocessing.stacking import assemble
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """The files of one study: images (and whatever is neither), and segmentations that people drew."""
+    """The files of one study: images (and whatever is neither), and segmentations that people drew.
+
+    ``person`` is the PatientID of its images: for telling studies of one person, and for nothing that is written.
+    """
 
     images: tuple[Path, ...]
     segmentations: tuple[Path, ...]
+    person: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +42,14 @@ def studies_in(folder: Path) -> dict[str, StudyPaths]:
     """Files by Study Instance UID, at any depth; what is no DICOM, and the product's own results, are left out."""
     images: dict[str, list[Path]] = defaultdict(list)
     drawn: dict[str, list[Path]] = defaultdict(list)
+    people: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         instance = _header(path) if path.is_file() else None
         if instance is not None and not is_result_uid(text(instance, "SOPInstanceUID")):
-            is_drawing = text(instance, "SOPClassUID") == SegmentationStorage
-            (drawn if is_drawing else images)[text(instance, "StudyInstanceUID")].append(path)
-    return {uid: StudyPaths(tuple(images[uid]), tuple(drawn[uid])) for uid in sorted(images)}
+            is_drawing, uid = text(instance, "SOPClassUID") == SegmentationStorage, text(instance, "StudyInstanceUID")
+            (drawn if is_drawing else images)[uid].append(path)
+            people.setdefault(uid, text(instance, "PatientID"))
+    return {uid: StudyPaths(tuple(images[uid]), tuple(drawn[uid]), people[uid]) for uid in sorted(images)}
 
 
 def read_knee(paths: Sequence[Path]) -> Knee:

@@ -131,7 +131,7 @@ def _over_dicom(folder: Path, masks: Path) -> list[Study]:
         for person in {part for part in path.parts if re.fullmatch(r"\d{7}", part)}:
             series[person].append(path)
     return [
-        Study(path.name, partial(_read_over_dicom, path, series[person]))
+        Study(path.name, partial(_read_over_dicom, path, series[person]), person=person)
         for path in sorted([*masks.rglob("*.mhd"), *masks.rglob("*.nii.gz")])
         if (person := path.name[:7]) in series
     ]

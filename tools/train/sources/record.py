@@ -56,11 +56,15 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A study that can be read. ``key`` names it within its data set; ``held_out`` None leaves the choice to chance."""
+    """A study that can be read. ``key`` names it within its data set, ``person`` whose knee it is, where that is said.
+
+    ``held_out`` None leaves the choice to chance; the studies of one person stay together.
+    """
 
     key: str
     read: Callable[[], Record]
     held_out: bool | None = None
+    person: str = ""
 
 
 def in_three_planes(series: Series) -> tuple[Series, ...]:

@@ -196,6 +196,83 @@ def test_the_command_goes_on_where_it_was(folder, tmp_path, monkeypatch, capsys)
     assert stamps[0] == stamps[1]
 
 
+def placed(data):
+    """Which studies are trained on and which are held out, by how many slices they have."""
+    return {
+        use: sorted(
+            int(dataset.load(path).slice_mask[0].sum()) for path in imported.folder(data, held_out=use).glob("*npz")
+        )
+        for use in (False, True)
+    }
+
+
+def bring(folder, data, share, **more):
+    studies = hospital.find(folder, folder / "labels.csv")
+    return import_dataset.import_studies("hospital", studies, data, held_out=share, **more)
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Three studies of one person and one of another, told apart by how many slices they have."""
+    folder = tmp_path / "archive"
+    rows = ["StudyInstanceUID,ACL"]
+    for slices, person in ((8, "one"), (9, "one"), (10, "one"), (11, "other")):
+        uid = f"{STUDY}.{slices}"
+        write(folder / uid, series(Plane.SAGITTAL, slices=slices, StudyInstanceUID=uid, PatientID=person))
+        rows.append(f"{uid},1")
+    folder.joinpath("labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+def test_another_share_moves_nobody(people, tmp_path):
+    """Who was trained on is never measured on, and the other way round."""
+    bring(people, tmp_path / "data", 0.0)
+    bring(people, tmp_path / "data", 1.0)
+    assert placed(tmp_path / "data") == {False: [8, 9, 10, 11], True: []}
+    bring(people, tmp_path / "held", 1.0)
+    bring(people, tmp_path / "held", 0.0)
+    assert placed(tmp_path / "held") == {False: [], True: [8, 9, 10, 11]}
+
+
+def test_the_studies_of_a_person_stay_together(people, tmp_path):
+    """Whatever the secret and the share; one that comes later goes where the others are."""
+    sides = set()
+    for attempt in range(12):
+        data = tmp_path / str(attempt)
+        bring(people, data, 0.5)
+        together = placed(data)
+        assert any({8, 9, 10} <= set(slices) for slices in together.values())
+        sides.add(10 in together[True])
+    assert sides == {False, True}
+    first, *others = (each for each in hospital.find(people, people / "labels.csv") if each.person == "one")
+    import_dataset.import_studies("hospital", [first], tmp_path / "later", held_out=1.0)
+    import_dataset.import_studies("hospital", others, tmp_path / "later", held_out=0.0)
+    assert len(placed(tmp_path / "later")[True]) == 3
+
+
+def test_corrected_labels_are_read_when_asked_for(people, tmp_path):
+    """What is there stays and is counted as such; ``again`` reads everything anew and leaves one file a study."""
+    data = tmp_path / "data"
+    bring(people, data, 0.0)
+    people.joinpath("labels.csv").write_text(people.joinpath("labels.csv").read_text().replace(",1", ",0"))
+    assert bring(people, data, 0.0).present["ACL"] == 4
+    assert bring(people, data, 0.0).studies[import_dataset.KEPT] == 4
+    anew = bring(people, data, 0.0, again=True)
+    assert (anew.present["ACL"], anew.absent["ACL"], anew.studies[import_dataset.KEPT]) == (0, 4, 0)
+    assert len(imported.paths(imported.FINDINGS, data=data)) == 4
+
+
+def test_a_file_name_can_not_be_guessed_from_a_patients_number(people, tmp_path):
+    """Another folder has another secret, which nobody else may read."""
+    names = []
+    for data in (tmp_path / "one", tmp_path / "two"):
+        bring(people, data, 0.0)
+        names.append({path.name.split("-")[1] for path in imported.paths(imported.FINDINGS, data=data)})
+        assert (data / "imported" / "secret").stat().st_mode & 0o077 == 0
+    assert len(names[0]) == 2
+    assert not names[0] & names[1]
+
+
 @pytest.mark.parametrize("name", import_dataset.DATA_SETS)
 def test_a_wrong_folder_ends_with_a_code_and_the_layout(name, tmp_path, monkeypatch, capsys):
     """One line on stderr, status 1, nothing written."""

@@ -241,6 +241,23 @@ def test_fastmris_labels_say_less_than_their_names(fastmri_folder):
     assert reviewed == dict.fromkeys(fastmri.LOOKED_FOR, False)
 
 
+def test_a_folder_above_the_data_set_holds_nothing_out(tmp_path):
+    """Only the data set's own folders say which split a file is of."""
+    above = tmp_path / "valerie"
+    for folder, held_out in (("multicoil_train", False), ("multicoil_val", True)):
+        assert fastmri._held_out(above / folder / "a.h5", above) is held_out
+        assert fastmri._held_out(above / folder / "a.h5", above / folder) is held_out
+
+
+def test_a_sprain_of_a_knee_without_a_side_has_no_place():
+    """Medial is on the other side in the other knee; an effusion is where its box is."""
+    marks = [fastmri.Mark(label, 3, (10, 10, 5, 5)) for label in ("Ligament - MCL High Grade sprain", "Joint Effusion")]
+    found, lesions = fastmri.findings(marks, (8, 32, 32))
+    assert found["MCL"]
+    assert found["Effusion"]
+    assert set(np.unique(lesions)) == {0, 1 << LABELS.index("Effusion")}
+
+
 def test_fastmris_header_gives_the_spacing():
     """The reconstructed field of view, not the encoded one; usual values without a header."""
     assert fastmri.spacing(HEADER, (30, 320, 320)) == (4.5, 0.45, 0.45)
