@@ -16,12 +16,14 @@ from tools.evaluate.overlap import FEWEST_VOXELS, STRUCTURES, dice
 from tools.evaluate.real import RealReport
 from tools.evaluate.statistics import (
     Interval,
+    area_interval,
     area_under_roc,
     bootstrap_areas,
     calibration_error,
     cross_calibrated,
     interval,
     mean_interval,
+    share_interval,
 )
 
 Numbers = dict[str, Any]
@@ -60,7 +62,7 @@ def scores_of(answers: Sequence[Answer]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def classification(answers: Sequence[Answer]) -> Numbers:
-    """Areas with intervals, MRNet's three and the calibration error before and after Platt scaling."""
+    """Areas with intervals, shares of right reports, MRNet's three, calibration error before and after Platt scaling."""
     logits, truths = scores_of(answers)
     areas = bootstrap_areas(logits, truths)
     single = np.array([area_under_roc(logits[:, i], truths[:, i]) for i in range(len(LABELS))])
@@ -69,10 +71,8 @@ def classification(answers: Sequence[Answer]) -> Numbers:
     return {
         "macro_auc": macro.value,
         "macro_auc_ci": [macro.low, macro.high],
-        "auc": {
-            label: _with_interval(float(single[i]), areas[:, i], positives=int(truths[:, i].sum()))
-            for i, label in enumerate(LABELS)
-        },
+        "auc": {label: _with_interval(logits[:, i], truths[:, i], areas[:, i]) for i, label in enumerate(LABELS)},
+        "reported": {label: _reported(answers, label) for label in LABELS},
         "mrnet_auc": _mrnet(answers),
         "ece": calibration_error(probability.ravel(), truths.ravel()),
         "ece_after_calibration": calibration_error(cross_calibrated(logits, truths).ravel(), truths.ravel()),
@@ -86,9 +86,19 @@ def _row_means(areas: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def _with_interval(value: float, samples: NDArray[np.float64], *, positives: int) -> Numbers:
-    found = interval(value, samples)
-    return {"value": found.value, "ci": [found.low, found.high], "positives": positives}
+def _with_interval(score: NDArray[np.float64], truth: NDArray[np.bool_], samples: NDArray[np.float64]) -> Numbers:
+    found = area_interval(score, truth, samples)
+    return {"value": found.value, "ci": [found.low, found.high], "positives": int(truth.sum())}
+
+
+def _reported(answers: Sequence[Answer], label: str) -> Numbers:
+    """Sensitivity and specificity at the served threshold."""
+    result: Numbers = {}
+    for name, present in (("sensitivity", True), ("specificity", False)):
+        right = [each.positive[label] == present for each in answers if each.truth[label] == present]
+        found = share_interval(sum(right), len(right))
+        result[name] = {"value": found.value, "ci": [found.low, found.high]}
+    return result
 
 
 def mrnet_scores(answers: Sequence[Answer]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -104,10 +114,7 @@ def mrnet_scores(answers: Sequence[Answer]) -> tuple[NDArray[np.float64], NDArra
 def _mrnet(answers: Sequence[Answer]) -> Numbers:
     scores, truths = mrnet_scores(answers)
     areas = bootstrap_areas(scores, truths)
-    return {
-        name: _with_interval(area_under_roc(scores[:, i], truths[:, i]), areas[:, i], positives=int(truths[:, i].sum()))
-        for i, name in enumerate(MRNET)
-    }
+    return {name: _with_interval(scores[:, i], truths[:, i], areas[:, i]) for i, name in enumerate(MRNET)}
 
 
 def segmentation(answers: Sequence[Answer]) -> Numbers:

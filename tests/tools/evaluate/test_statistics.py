@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from tools.evaluate.statistics import (
+    area_interval,
     area_under_roc,
     bootstrap_areas,
     calibration_error,
@@ -47,6 +48,32 @@ def test_the_interval_narrows_with_more_studies():
         assert found.low < value < found.high
         widths.append(found.high - found.low)
     assert 0.2 < widths[1] / widths[0] < 0.5
+
+
+def test_a_perfect_order_of_few_studies_is_no_proof():
+    """One pair says nothing, a hundred positives say a lot; the interval covers the truth as often as it says."""
+    lows = []
+    for count in (1, 10, 100):
+        truth = np.arange(3 * count) < count
+        found = area_interval(truth * 1.0, truth, np.ones(50))
+        assert (found.value, found.high) == (1.0, 1.0)
+        lows.append(found.low)
+    assert lows[0] < 0.5 < lows[1] < 0.9 < lows[2] < 0.99
+    rng, true, covered = np.random.default_rng(4), stats.norm.cdf(3 / np.sqrt(2)), []
+    for _ in range(400):
+        truth = np.arange(60) < 20
+        score = truth * 3.0 + rng.normal(size=60)
+        if area_under_roc(score, truth) == 1:
+            covered.append(area_interval(score, truth, np.ones(2)).low <= true)
+    assert len(covered) > 20
+    assert np.mean(covered) > 0.95
+
+
+def test_where_some_pairs_are_wrong_the_bootstrap_decides():
+    """Nothing but a perfect order needs the other interval."""
+    truth, score = np.array([False, True, False, True]), np.array([0.0, 1.0, 2.0, 3.0])
+    assert area_interval(score, truth, np.array([0.5, 0.75, 1.0])).low == pytest.approx(0.5125)
+    assert np.isnan(area_interval(score, np.zeros(4, dtype=bool), np.full(3, np.nan)).low)
 
 
 def test_an_interval_without_samples_is_unknown():

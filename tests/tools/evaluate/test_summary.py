@@ -1,6 +1,7 @@
 """The numbers of a report from made-up answers whose numbers are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +34,9 @@ def test_findings_are_scored_by_label_and_in_mrnets_three():
     """Perfect order is 1 in what can be scored, unknown in what never occurs."""
     numbers = summary.classification(ANSWERS)
     assert numbers["auc"]["ACL"]["value"] == 1.0
-    assert numbers["auc"]["ACL"]["ci"] == [1.0, 1.0]
+    low, high = numbers["auc"]["ACL"]["ci"]
+    assert 0.7 < low < 0.9  # ten positives in the right order prove no more than that
+    assert high == 1.0
     assert math.isnan(numbers["auc"]["MCL"]["value"])
     assert {name: each["value"] for name, each in numbers["mrnet_auc"].items()} == {
         "abnormal": 1.0,
@@ -41,6 +44,17 @@ def test_findings_are_scored_by_label_and_in_mrnets_three():
         "meniscus": 1.0,
     }
     assert numbers["ece"] == pytest.approx(1 / (1 + math.exp(4)), abs=0.01)
+
+
+def test_what_is_reported_is_counted_at_the_served_threshold():
+    """One ill knee in ten is missed, one sound knee in ten is alarmed; without an ill knee there is no sensitivity."""
+    wrong = {0: {"ACL": False}, 1: {"ACL": True}}
+    answers = [replace(each, positive=each.positive | wrong.get(each.seed, {})) for each in ANSWERS]
+    reported = summary.classification(answers)["reported"]
+    assert reported["ACL"]["sensitivity"]["value"] == reported["ACL"]["specificity"]["value"] == 0.9
+    low, high = reported["ACL"]["sensitivity"]["ci"]
+    assert (low, high) == pytest.approx((0.596, 0.982), abs=1e-3)
+    assert math.isnan(reported["MCL"]["sensitivity"]["value"])
 
 
 def test_structures_are_pooled_over_the_planes_of_a_study():

@@ -73,7 +73,7 @@ class Mark:
 
 
 def find(folder: Path, labels: Path | None) -> list[Study]:
-    """Every reviewed file that is there; those in a folder with "val" in its name are held out."""
+    """Every reviewed file that is there; those in a folder of its ``val`` split are held out."""
     tables = labels or folder
     if not all((tables / name).is_file() for name in ("knee.csv", "knee_file_list.csv")):
         raise DataRefused(DataCode.FOLDER_UNKNOWN, LAYOUT)
@@ -89,8 +89,9 @@ def find(folder: Path, labels: Path | None) -> list[Study]:
 
 
 def _held_out(path: Path, folder: Path) -> bool:
-    """By the folders of the data set alone: what lies above may be called anything."""
-    return any("val" in name for name in (folder.resolve().name, *path.relative_to(folder).parent.parts))
+    """By the folders of the data set alone, such as multicoil_val: what lies above may be called anything."""
+    names = (folder.resolve().name, *path.relative_to(folder).parent.parts)
+    return any("val" in name.split("_") for name in names)
 
 
 def _marks(path: Path) -> dict[str, tuple[Mark, ...]]:
