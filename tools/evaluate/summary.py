@@ -62,7 +62,7 @@ def scores_of(answers: Sequence[Answer]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def classification(answers: Sequence[Answer]) -> Numbers:
-    """Areas with intervals, shares of right reports, MRNet's three, calibration error before and after Platt scaling."""
+    """Areas with intervals, shares of right reports, MRNet's three, calibration error before and after scaling."""
     logits, truths = scores_of(answers)
     areas = bootstrap_areas(logits, truths)
     single = np.array([area_under_roc(logits[:, i], truths[:, i]) for i in range(len(LABELS))])
