@@ -31,7 +31,7 @@ class Reading:
 
     ``labels`` and ``saliency`` are uint8 ``(slice, row, column)`` of the source series; ``saliency`` is by finding
     label, on the plane of that finding's location; ``sources`` are laid out for the side that was settled; ``unlike``
-    are planes whose bones don't fit those of the first one.
+    are planes whose bones could not be laid on those of the others.
     """
 
     sources: Sources

@@ -20,7 +20,7 @@ from services.common.finding import Structure
 from services.common.volume import FloatArray, Plane
 from services.preprocessing.segmented import Segmented
 
-Motion = FloatArray  # affine, LPS in mm where one series saw the knee -> LPS in mm where the first one did
+Motion = FloatArray  # affine, LPS in mm where one series saw the knee -> LPS in mm where the reference did
 
 # Dice of the bones of two planes where both look: 0.956 and more of one phantom, at most 0.942 of two (264 pairs)
 LEAST_AGREEMENT = 0.93
@@ -44,14 +44,16 @@ class _Surface:
 
 
 def motions(segmented: Mapping[Plane, Segmented]) -> dict[Plane, Motion]:
-    """The motion of each plane to where the first one saw the knee; none for a plane whose bones don't fit."""
-    first, *others = segmented
+    """The motion of each plane to where the first one with bones saw them; none for a plane whose bones don't fit."""
+    surfaces = ((plane, surface) for plane, each in segmented.items() if (surface := _surface(each)))
+    first, surface = next(surfaces, (next(iter(segmented)), None))
     found: dict[Plane, Motion] = {first: np.eye(4)}
-    if others and (surface := _surface(segmented[first])):
-        for plane in others:
-            motion = _fitted(surface, segmented[plane])
-            if motion is not None and _agreement(segmented[first], segmented[plane], motion) >= LEAST_AGREEMENT:
-                found[plane] = motion
+    for plane, other in segmented.items():
+        if plane == first or surface is None:
+            continue
+        motion = _fitted(surface, other)
+        if motion is not None and _agreement(segmented[first], other, motion) >= LEAST_AGREEMENT:
+            found[plane] = motion
     return found
 
 

@@ -204,9 +204,9 @@ class _Run:
             self.notes.append(f"side {settled} from {side.source or 'segmentation'}, no tag names it")
 
     def _note_planes(self, reading: Reading) -> None:
-        first = next(iter(reading.labels))
+        like = next(plane for plane in reading.labels if plane not in reading.unlike)
         self.notes += [
-            f"{plane}: its bones don't fit those of the {first} series, so it was segmented by itself"
+            f"{plane}: its bones can't be laid on those of the {like} series, so it was segmented by itself"
             for plane in reading.unlike
         ]
 

@@ -64,11 +64,19 @@ def test_another_knee_does_not_fit(planes):
 
 
 def test_without_bones_nothing_is_laid_on_anything(planes):
-    """On either side; the first plane stays where it is."""
-    sagittal, coronal = planes[Plane.SAGITTAL], planes[Plane.CORONAL]
-    for first, second in ((without_bones(sagittal), coronal), (sagittal, without_bones(coronal))):
-        found = motions({Plane.SAGITTAL: first, Plane.CORONAL: second})
-        assert list(found) == [Plane.SAGITTAL]
+    """On neither side; the plane that has bones stays where it is, and so does the first where none has."""
+    bare, whole = without_bones(planes[Plane.SAGITTAL]), planes[Plane.CORONAL]
+    assert list(motions({Plane.SAGITTAL: bare, Plane.CORONAL: whole})) == [Plane.CORONAL]
+    assert list(motions({Plane.CORONAL: whole, Plane.SAGITTAL: bare})) == [Plane.CORONAL]
+    assert list(motions({Plane.SAGITTAL: bare, Plane.CORONAL: without_bones(whole)})) == [Plane.SAGITTAL]
+
+
+def test_a_first_plane_without_bones_leaves_the_others_together(planes):
+    """A spoilt sagittal series keeps nobody else from asking."""
+    found = motions(planes | {Plane.SAGITTAL: without_bones(planes[Plane.SAGITTAL])})
+    assert set(found) == {Plane.CORONAL, Plane.AXIAL}
+    assert min(furthest(each, np.eye(4)) for each in found.values()) == 0
+    assert max(furthest(each, np.eye(4)) for each in found.values()) < 0.6
 
 
 def without_bones(each):

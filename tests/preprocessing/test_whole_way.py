@@ -145,7 +145,7 @@ def test_each_series_of_a_knee_that_moved_has_its_segmentation_where_it_shows_it
 
 def test_series_that_show_two_knees_are_noted(tmp_path):
     """A mixed up study is nothing to be silent about; one of a knee that moved is no mix-up."""
-    note = "coronal: its bones don't fit those of the sagittal series, so it was segmented by itself"
+    note = "coronal: its bones can't be laid on those of the sagittal series, so it was segmented by itself"
     for name, instances, noted in (("one", two_series(4.0), False), ("two", two_series(0.0, upside_down=True), True)):
         summary = run(tmp_path / name, requests(files_of(instances)))[-1].summary
         assert (note in summary.notes) is noted, name
