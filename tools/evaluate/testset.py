@@ -2,7 +2,8 @@
 
 Seeds start where neither training (from 1,000,000) nor validation (from 2,000,000) nor any other set reaches, and the
 scanner's settings are drawn from bands beside those of training: smaller or larger fields of view, thinner or thicker
-slices, other echo times, cleaner or noisier images. Nothing of this depends on the findings.
+slices, cleaner or noisier images. Echo times are scaled a second time: six in ten lie beyond those of training. Nothing
+of this depends on the findings.
 
 A study is made once and kept under ``build/evaluation/studies``. The folder's name holds the sha256 of a small probe
 image, so another phantom makes another set and never mixes with the old one.
@@ -31,7 +32,7 @@ FIRST_SEED, DEFAULT_STUDIES = 7_000_000, 300
 FOLDER = Path("build/evaluation")
 HEALTHY, PREVALENCE, MATRIX = 0.15, 0.3, 256
 
-# (low, high) pairs on both sides of what training draws
+# (low, high) pairs on both sides of what training draws; the echo's factor comes on top of training's own
 FIELD_OF_VIEW_MM = ((143.0, 149.0), (169.0, 176.0))
 THICKNESS_MM = ((2.4, 2.7), (3.7, 4.0))
 MUSCLE_SNR = ((7.5, 8.8), (28.5, 34.0))
