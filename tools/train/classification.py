@@ -31,7 +31,6 @@ from services.common.tensors import (
     PLANE_COUNT,
     SLICES,
 )
-from services.common.transforms import joint_region
 from tools.pin_models import REPOSITORY
 from tools.train import dataset, imported, published, together
 from tools.train.lesions import LesionPatches, Pool, draw, jittered
@@ -53,6 +52,10 @@ PUBLISHED = REPOSITORY / KNEE_CLASSIFICATION.name / "1" / "model.onnx"
 def main() -> None:
     """Train the evidence for a number of minutes, then the pooling, then score."""
     chosen = options(__doc__, minutes=40.0)
+    for held_out in (False, True):
+        dataset.require(training_paths(held_out=held_out), "train on", "dataset --count 400")
+    validation = list(dataset.paths(dataset.VALIDATION_SEED))
+    dataset.require(validation, "score", f"dataset --first {dataset.VALIDATION_SEED} --count 40")
     together.join()
     network = ClassificationNetwork()
     if not chosen.scratch and not CHECKPOINT.exists():
@@ -63,14 +66,13 @@ def main() -> None:
     if together.rank():
         return
     run.mean.cpu()
-    held_out = evidence_of(run.mean, training_paths(held_out=True))
-    train_pooling(run.mean.pooling, held_out)
+    pooling = evidence_of(run.mean, training_paths(held_out=True))
+    train_pooling(run.mean.pooling, pooling)
     run.network.pooling.load_state_dict(run.mean.pooling.state_dict())
     run.save()
-    logits, truth = pooled(run.mean, held_out)
+    logits, truth = pooled(run.mean, pooling)
     thresholds = [best_threshold(logits[:, i], truth[:, i]) for i in range(LABEL_COUNT)]
-    validation = evidence_of(run.mean, list(dataset.paths(dataset.VALIDATION_SEED)))
-    scores = score(*pooled(run.mean, validation), thresholds=thresholds)
+    scores = score(*pooled(run.mean, evidence_of(run.mean, validation)), thresholds=thresholds)
     SCORES.write_text(json.dumps(scores, indent=1))
     Console().print(scores)
 
@@ -142,7 +144,7 @@ def evidence_of(network: ClassificationNetwork, paths: Sequence[Path]) -> dict[s
     evidence, masks, findings = [], [], []
     for path in track(paths, description="evidence"):
         example = dataset.load(path)
-        region = np.stack([jittered(joint_region(labels), rng) for labels in example.labels])
+        region = np.stack([jittered(box, rng) for box in example.region])
         slices = with_region(torch.from_numpy(example.volumes)[None], torch.from_numpy(region)[None])[0]
         planes = [network.slice_evidence(slices[i], position, torch.full((SLICES,), i)) for i in range(PLANE_COUNT)]
         evidence.append(torch.stack(planes).half())

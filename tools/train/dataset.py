@@ -9,9 +9,10 @@ import argparse
 import os
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from rich.progress import track
 
 from services.common.finding import LABELS, Laterality
 from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, GRID, SLICES
-from services.common.transforms import ModelGrid, model_grid, to_model_grid, window_to_uint8
+from services.common.transforms import ModelGrid, joint_region, model_grid, to_model_grid, window_to_uint8
 from services.common.volume import PLANES, Plane, Volume
 from tools.phantom.acquire import THICKNESS_SAMPLES, degrade, lay_out, patient_position
 from tools.phantom.anatomy import Knee, knee, stream
@@ -40,7 +41,8 @@ class Example:
     ``volumes`` and ``recoloured`` (3,32,256,256) uint8: the clinical contrast and a strongly randomised one;
     ``slice_mask`` (3,32), all 0 for a plane that is missing; ``labels`` (3,32,256,256) of ``Structure``, or what
     ``partial`` says of voxels without a label; ``lesions`` (3,32,12,32,32) uint8, the share of each class map cell that
-    a finding covers, in 255ths; ``findings`` (12,) 0, 1 or ``partial.UNKNOWN``.
+    a finding covers, in 255ths; ``findings`` (12,) 0, 1 or ``partial.UNKNOWN``; ``region`` (3,4) float32, the box of
+    the joint in each plane as ``transforms.joint_region`` gives it.
     """
 
     volumes: NDArray[np.uint8]
@@ -49,6 +51,7 @@ class Example:
     labels: NDArray[np.uint8]
     lesions: NDArray[np.uint8]
     findings: NDArray[np.uint8]
+    region: NDArray[np.float32]
 
 
 def draw_findings(seed: int) -> frozenset[str]:
@@ -66,7 +69,12 @@ def make(seed: int) -> Example:
     planes = [_plane(one, plane) for plane in PLANES]
     volumes, recoloured, mask, labels, cells = (np.stack([plane[i] for plane in planes]) for i in range(5))
     findings = np.array([name in one.findings for name in LABELS], dtype=np.uint8)
-    return Example(volumes, recoloured, mask, labels, cells, findings)
+    return Example(volumes, recoloured, mask, labels, cells, findings, regions(labels))
+
+
+def regions(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The joint's box in each plane (3, 4) of labels (3, 32, 256, 256)."""
+    return np.stack([joint_region(plane) for plane in labels])
 
 
 def _plane(one: Knee, plane: Plane) -> tuple[NDArray[np.uint8], ...]:
@@ -146,7 +154,7 @@ def load(path: Path) -> Example:
     return Example(**{name: _mapped(path, members[name]) for name in Example.__dataclass_fields__})
 
 
-def _mapped(path: Path, header_offset: int) -> NDArray[np.uint8]:
+def _mapped(path: Path, header_offset: int) -> NDArray[Any]:
     """A stored member of a zip file as an array on disk; writes to it stay in memory."""
     with path.open("rb") as file:
         file.seek(header_offset + 26)
@@ -161,6 +169,13 @@ def paths(first_seed: int, data: Path = DATA) -> Iterator[Path]:
     """Files that exist, training (``TRAINING_SEED``) or validation (``VALIDATION_SEED``), in order of the seed."""
     whole = (path for path in sorted(data.glob("[0-9]*.npz")) if path.stem.isdigit())
     return (path for path in whole if first_seed <= int(path.stem) < first_seed + VALIDATION_SEED - TRAINING_SEED)
+
+
+def require(paths: Sequence[Path], purpose: str, command: str) -> None:
+    """End the program where there is no study to go on with, and say which command makes some."""
+    if not paths:
+        message = f"no study to {purpose}: python -m tools.train.{command} makes some"
+        raise SystemExit(message)
 
 
 def main() -> None:

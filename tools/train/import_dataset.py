@@ -21,10 +21,12 @@ from rich.table import Table
 
 from services.common.errors import StudyRefused
 from services.common.finding import LABELS
+from services.common.tensors import KNEE_SEGMENTATION
+from tools.evaluate.engine import Engine
 from tools.train import dataset, imported
 from tools.train.imported import FINDINGS, HELD_OUT, STRUCTURES, TRAINING
 from tools.train.sources import fastmri, hospital, kneemri, mrnet, oai, skmtea
-from tools.train.sources.example import example_of, knows_findings, knows_structures
+from tools.train.sources.example import Segmentation, example_of, knows_findings, knows_structures
 from tools.train.sources.record import Study
 from tools.train.sources.refusal import DataCode, DataRefused
 
@@ -51,50 +53,62 @@ class Summary:
     left_out: Counter[str]
 
 
-def import_studies(name: str, studies: list[Study], out: Path, *, held_out: float, again: bool = False) -> Summary:
-    """Write the example of every study that can be used and is not there yet; of all of them ``again``."""
-    summary, under = Summary(Counter(), Counter(), Counter(), Counter()), imported.secret(out)
-    for study in track(studies, description=name):
-        person = imported.digest(name, study.person or study.key, under=under)
-        folder = imported.folder(out, held_out=_is_held_out(study, out, f"{name}-{person}", held_out))
-        stem = f"{name}-{person}-{imported.digest(name, study.key, under=under)}"
-        there = imported.placed(out, f"{stem}.*npz")
-        try:
-            example = dataset.load(there[0]) if there and not again else _written(study, folder / stem, there)
-        except (DataRefused, StudyRefused) as refused:
-            if refused.code is DataCode.READER_MISSING:
-                raise
-            summary.left_out[str(refused.code)] += 1
-            continue
-        summary.studies[folder.name] += 1
-        summary.studies[KEPT] += bool(there) and not again
-        summary.present.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 1)
-        summary.absent.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 0)
-        summary.studies[STRUCTURES] += knows_structures(example)
-    if not summary.studies:
-        show(summary, Console())
-        raise DataRefused(DataCode.NOTHING_USABLE)
-    return summary
+@dataclass(frozen=True, eq=False)
+class Import:
+    """How the studies of a data set become examples below ``out``.
 
+    ``held_out`` is the share of people to hold out where the data set has no split; ``again`` reads what is there anew;
+    ``segmentation`` finds the joint where nobody drew it.
+    """
 
-def _is_held_out(study: Study, out: Path, person: str, share: float) -> bool:
-    """As the data set says; else with the person's other studies; else by chance."""
-    if study.held_out is not None:
-        return study.held_out
-    for path in imported.placed(out, f"{person}-*npz"):
-        return path.parent == imported.folder(out, held_out=True)
-    return int(person.split("-")[1], 16) % 10_000 < share * 10_000
+    name: str
+    out: Path
+    held_out: float
+    again: bool = False
+    segmentation: Segmentation | None = None
 
+    def run(self, studies: list[Study]) -> Summary:
+        """Write the example of every study that can be used."""
+        summary, under = Summary(Counter(), Counter(), Counter(), Counter()), imported.secret(self.out)
+        for study in track(studies, description=self.name):
+            person = f"{self.name}-{imported.digest(self.name, study.person or study.key, under=under)}"
+            folder = imported.folder(self.out, held_out=self._is_held_out(study, person))
+            stem = f"{person}-{imported.digest(self.name, study.key, under=under)}"
+            there = [] if self.again else imported.placed(self.out, f"{stem}.*npz")
+            try:
+                example = dataset.load(there[0]) if there else self._written(study, folder / stem)
+            except (DataRefused, StudyRefused) as refused:
+                if refused.code is DataCode.READER_MISSING:
+                    raise
+                summary.left_out[str(refused.code)] += 1
+                continue
+            summary.studies[folder.name] += 1
+            summary.studies[KEPT] += bool(there)
+            summary.present.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 1)
+            summary.absent.update(label for label, value in zip(LABELS, example.findings, strict=True) if value == 0)
+            summary.studies[STRUCTURES] += knows_structures(example)
+        if not summary.studies:
+            show(summary, Console())
+            raise DataRefused(DataCode.NOTHING_USABLE)
+        return summary
 
-def _written(study: Study, stem: Path, there: list[Path]) -> dataset.Example:
-    """The example of a study, written in place of what was there."""
-    example = example_of(study.read())
-    known = [FINDINGS] * knows_findings(example) + [STRUCTURES] * knows_structures(example)
-    path = stem.with_name(f"{stem.name}.{'.'.join(known)}.npz")
-    dataset.save(path, example)
-    for old in set(there) - {path}:
-        old.unlink()
-    return example
+    def _is_held_out(self, study: Study, person: str) -> bool:
+        """As the data set says; else with the person's other studies; else by chance."""
+        if study.held_out is not None:
+            return study.held_out
+        for path in imported.placed(self.out, f"{person}-*npz"):
+            return path.parent == imported.folder(self.out, held_out=True)
+        return int(person.split("-")[1], 16) % 10_000 < self.held_out * 10_000
+
+    def _written(self, study: Study, stem: Path) -> dataset.Example:
+        """The example of a study, written in place of what was there."""
+        example = example_of(study.read(), segmentation=self.segmentation)
+        known = [FINDINGS] * knows_findings(example) + [STRUCTURES] * knows_structures(example)
+        path = stem.with_name(f"{stem.name}.{'.'.join(known)}.npz")
+        dataset.save(path, example)
+        for old in set(imported.placed(self.out, f"{stem.name}.*npz")) - {path}:
+            old.unlink()
+        return example
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -114,6 +128,12 @@ def _lines(counts: Counter[str]) -> Iterator[str]:
     return (f"{count} {name}" for name, count in sorted(counts.items()) if count)
 
 
+def published_segmentation() -> Segmentation:
+    """Labels of a plane from the published model."""
+    engine = Engine()
+    return lambda volume: engine.infer(KNEE_SEGMENTATION, {"volume": volume})["labels"]
+
+
 def main() -> int:
     """Import one data set."""
     parser = argparse.ArgumentParser(prog="python -m tools.train.import_dataset", description=__doc__)
@@ -128,7 +148,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         studies = DATA_SETS[options.name](options.folder, options.labels)
-        summary = import_studies(options.name, studies, options.out, held_out=options.held_out, again=options.again)
+        one = Import(options.name, options.out, options.held_out, options.again, published_segmentation())
+        summary = one.run(studies)
     except DataRefused as refused:
         print(refused, file=sys.stderr)
         return 1

@@ -101,7 +101,8 @@ def make(source: LabelMap, seed: int) -> dataset.Example:
     planes = [_plane(source, plane, seed) for plane in PLANES]
     volumes, recoloured, mask, labels = (np.stack([plane[i] for plane in planes]) for i in range(4))
     cells = np.zeros((len(PLANES), SLICES, len(LABELS), CLASS_MAP_ROWS, CLASS_MAP_COLUMNS), dtype=np.uint8)
-    return dataset.Example(volumes, recoloured, mask, labels, cells, np.zeros(len(LABELS), dtype=np.uint8))
+    nothing = np.zeros(len(LABELS), dtype=np.uint8)
+    return dataset.Example(volumes, recoloured, mask, labels, cells, nothing, dataset.regions(labels))
 
 
 def _plane(source: LabelMap, plane: Plane, seed: int) -> tuple[NDArray[np.uint8], ...]:

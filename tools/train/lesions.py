@@ -17,9 +17,9 @@ from torch import Tensor
 
 from services.common.finding import LABELS, Structure
 from services.common.tensors import CLASS_MAP_COLUMNS, COLUMNS, LABEL_COUNT, ROWS
-from services.common.transforms import joint_region
 from tools.train.contrast import Picture, clinical, degraded, mixed
 from tools.train.dataset import Example, load
+from tools.train.networks import CLASSIFICATION_REACH
 from tools.train.partial import located
 from tools.train.sampling import Bend, Place, as_served, bent_window, neighbourhood
 
@@ -31,26 +31,24 @@ _CALM = Bend(turn=0.05, stretch=0.05, shift_pixels=6.0, wave_pixels=1.0)
 
 @dataclass(eq=False)
 class Pool:
-    """Examples opened so far, with how many cells of each slice show each finding, and the joint's region."""
+    """Examples opened so far, with how many cells of each slice show each finding."""
 
     examples: dict[Path, Example] = field(default_factory=dict)
     cells: dict[Path, NDArray[np.int64]] = field(default_factory=dict)
-    regions: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
     known: dict[Path, NDArray[np.float32]] = field(default_factory=dict)
 
     def get(self, path: Path) -> Example:
-        """The example of a file; then ``cells`` (3, 32, 12), ``regions`` (3, 4) and ``known`` (12,) hold its path."""
+        """The example of a file; then ``cells`` (3, 32, 12) and ``known`` (12,) hold its path."""
         if path not in self.examples:
             example = load(path)
             self.examples[path] = example
             self.cells[path] = np.count_nonzero(example.lesions > SHOWN * 255, axis=(3, 4))
             self.known[path] = located(example.findings, example.lesions).astype(np.float32)
-            self.regions[path] = np.stack([joint_region(labels) for labels in example.labels])
         return self.examples[path]
 
 
 class LesionPatches(NamedTuple):
-    """``images`` half (M,SEEN+1,S,S): slices and the region; ``position`` (M,3,S/2,S/2); ``plane`` (M,); ``truth``.
+    """``images`` half (M,4,S,S): slices and the region; ``position`` (M,3,S/2,S/2); ``plane`` (M,); ``truth``.
 
     ``truth`` (M,12,S/8,S/8) is 1 where a cell shows a finding; ``known`` (M,12) is 0 for findings of which the study
     does not say whether or where they are.
@@ -71,7 +69,7 @@ def draw(pool: Pool, paths: Sequence[Path], rng: np.random.Generator, *, shape: 
         path = paths[int(rng.integers(len(paths)))]
         example = pool.get(path)
         place = choose_place(example, pool.cells[path], rng)
-        region = jittered(pool.regions[path][place.plane], rng)
+        region = jittered(example.region[place.plane], rng)
         parts.append(_patch(example, place, region, rng=rng, size=size))
         planes.append(place.plane)
         known.append(pool.known[path])
@@ -118,7 +116,7 @@ def jittered(region: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
 def _patch(
     example: Example, place: Place, region: NDArray[np.float32], *, rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.float16], Picture, Picture]:
-    around = neighbourhood(place)
+    around = neighbourhood(place, CLASSIFICATION_REACH)
     columns, rows, position = bent_window(place, rng, size, bend=_CALM)
 
     def warped(volume: NDArray[np.uint8]) -> NDArray[np.uint8]:

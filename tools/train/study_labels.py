@@ -19,7 +19,6 @@ from rich.console import Console
 from torch import Tensor
 
 from services.common.tensors import PLANE_COUNT, SLICES
-from services.common.transforms import joint_region
 from tools.train import dataset, imported
 from tools.train.classification import CHECKPOINT, HELD_OUT, evidence_loss, known_loss, training_paths
 from tools.train.dataset import Example
@@ -67,7 +66,7 @@ def train(run: Run[ClassificationNetwork], paths: Sequence[Path], *, minutes: fl
 def study_loss(network: ClassificationNetwork, example: Example, rng: np.random.Generator) -> Tensor:
     """Cross entropy of the findings that are known, from some slices of every plane."""
     chosen = torch.arange(int(rng.integers(STRIDE)), SLICES, STRIDE)
-    region = np.stack([jittered(joint_region(labels), rng) for labels in example.labels])
+    region = np.stack([jittered(box, rng) for box in example.region])
     slices = with_region(torch.from_numpy(example.volumes)[None], torch.from_numpy(region)[None])[0][:, chosen]
     position = grid_position()[chosen]
     planes = [network.slice_evidence(slices[i], position, torch.full((len(chosen),), i)) for i in range(PLANE_COUNT)]

@@ -25,7 +25,9 @@ def study(*, ill):
     findings = np.full(12, UNKNOWN, np.uint8)
     findings[LABEL] = ill
     lesions = np.zeros((3, 32, 12, 32, 32), np.uint8)
-    return dataset.Example(volumes, volumes, mask, np.full_like(volumes, UNKNOWN), lesions, findings)
+    return dataset.Example(
+        volumes, volumes, mask, np.full_like(volumes, UNKNOWN), lesions, findings, np.zeros((3, 4), np.float32)
+    )
 
 
 def test_what_was_not_judged_gets_no_gradient():

@@ -1,6 +1,9 @@
 """Training's parts: the networks are the ones that are served, and the scores mean what they say."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +142,15 @@ def test_the_pooling_starts_where_ill_and_healthy_differ():
     with torch.no_grad():
         logits = torch.cat([pooling(pooling.maps(one[None].float()), torch.ones(1, 3, 32))[0] for one in evidence])
     assert logits[1::2].min() > logits[::2].max()
+
+
+@pytest.mark.parametrize("module", ["segmentation", "classification"])
+def test_without_studies_a_training_says_what_makes_them(module, tmp_path):
+    """Before anything is loaded or trained, and not in the words of an array library."""
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", f"tools.train.{module}", "--minutes", "1"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.strip() == "no study to train on: python -m tools.train.dataset --count 400 makes some"

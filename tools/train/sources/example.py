@@ -1,23 +1,28 @@
 """A record on the model's grid: the same transforms that serve, and unknown where the record says nothing."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from services.common.errors import RefusalCode, StudyRefused
 from services.common.finding import LABELS, Laterality
 from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, GRID, LABEL_COUNT, SLICES, STRUCTURE_COUNT
-from services.common.transforms import model_grid, to_model_grid, window_to_uint8
+from services.common.transforms import joint_region, model_grid, to_model_grid, window_to_uint8
 from services.common.volume import PLANES
-from tools.train.dataset import Example, cells, nearest
+from tools.train.dataset import Example, cells, nearest, regions
 from tools.train.partial import UNKNOWN
 from tools.train.sources.record import Record, Series
 from tools.train.sources.refusal import DataCode, DataRefused
 
+Segmentation = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]  # of one plane, both (32, 256, 256)
 _Arrays = tuple[NDArray[np.uint8], ...]
 
 
-def example_of(record: Record) -> Example:
+def example_of(record: Record, *, segmentation: Segmentation | None = None) -> Example:
     """The training example of a record.
+
+    Where nobody drew the joint, ``segmentation`` says where it is, as it does when the models are served.
 
     Raises ``DataRefused`` (``NOTHING_LABELLED``) and ``StudyRefused`` (``NO_SIGNAL`` for a constant image).
     """
@@ -26,7 +31,11 @@ def example_of(record: Record) -> Example:
     planes = [_plane(by_plane[plane], mirrored=mirrored) if plane in by_plane else _missing() for plane in PLANES]
     volumes, recoloured, mask, labels, lesions = (np.stack([plane[i] for plane in planes]) for i in range(5))
     findings = np.array([record.findings.get(name, UNKNOWN) for name in LABELS], dtype=np.uint8)
-    example = Example(volumes, recoloured, mask, labels, lesions, findings)
+    region = regions(labels)
+    for plane in np.flatnonzero(mask.any(axis=1) & ~region.any(axis=1)):
+        if segmentation is not None:
+            region[plane] = joint_region(segmentation(volumes[plane]))
+    example = Example(volumes, recoloured, mask, labels, lesions, findings, region)
     if not (knows_findings(example) or knows_structures(example)):
         raise DataRefused(DataCode.NOTHING_LABELLED)
     return example

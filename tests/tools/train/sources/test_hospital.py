@@ -20,6 +20,7 @@ from tools.train.partial import UNKNOWN, unlabelled
 from tools.train.sources import hospital
 from tools.train.sources.drawings import structure_named
 from tools.train.sources.example import example_of
+from tools.train.sources.record import Record
 from tools.train.sources.refusal import DataRefused
 
 BONES = (Structure.FEMUR, Structure.TIBIA)
@@ -107,6 +108,27 @@ def test_a_segmentation_lies_on_the_series_it_was_drawn_on(folder):
     example = example_of(record)
     assert (example.labels[PLANES.index(Plane.CORONAL)][example.slice_mask[1] > 0][:, 20:236, 20:236] == UNKNOWN).all()
     assert {1, 2} <= set(np.unique(example.labels[0]))
+
+
+def test_where_nobody_drew_the_joint_the_segmentation_finds_it(folder):
+    """As when the models are served; a plane that is missing has none."""
+    record = hospital.find(folder, None)[0].read()
+    asked = []
+
+    def found(volume):
+        asked.append(volume.any())
+        labels = np.zeros_like(volume)
+        labels[10:20, 100:150, 80:130] = Structure.MEDIAL_MENISCUS
+        return labels
+
+    without = Record(tuple(each for each in record.series if each.image.plane is not Plane.AXIAL), record.findings)
+    example = example_of(without, segmentation=found)
+    assert asked == [True, True]
+    rows, columns = example.region[0, [0, 2]], example.region[0, [1, 3]]
+    assert (rows[0] < 105, rows[1] > 145) == (True, True)
+    assert (columns[0] < 85, columns[1] > 125) == (True, True)
+    assert not example.region[PLANES.index(Plane.AXIAL)].any()
+    assert not example_of(without).region.any()
 
 
 def test_segments_without_a_code_of_their_own_are_told_by_their_words(tmp_path):
@@ -208,7 +230,7 @@ def placed(data):
 
 def bring(folder, data, share, **more):
     studies = hospital.find(folder, folder / "labels.csv")
-    return import_dataset.import_studies("hospital", studies, data, held_out=share, **more)
+    return import_dataset.Import("hospital", data, share, **more).run(studies)
 
 
 @pytest.fixture
@@ -245,8 +267,8 @@ def test_the_studies_of_a_person_stay_together(people, tmp_path):
         sides.add(10 in together[True])
     assert sides == {False, True}
     first, *others = (each for each in hospital.find(people, people / "labels.csv") if each.person == "one")
-    import_dataset.import_studies("hospital", [first], tmp_path / "later", held_out=1.0)
-    import_dataset.import_studies("hospital", others, tmp_path / "later", held_out=0.0)
+    import_dataset.Import("hospital", tmp_path / "later", 1.0).run([first])
+    import_dataset.Import("hospital", tmp_path / "later", 0.0).run(others)
     assert len(placed(tmp_path / "later")[True]) == 3
 
 
