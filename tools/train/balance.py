@@ -16,7 +16,7 @@ from torch import Tensor
 
 from services.common.tensors import STRUCTURE_COUNT
 from tools.train import dataset
-from tools.train.networks import SegmentationNetwork, grid_position, neighbours
+from tools.train.networks import SEGMENTATION_REACH, SegmentationNetwork, grid_position, neighbours
 
 DOUBT = 5.0  # of two logits; no bias in sight turns over a voxel whose best structure leads by more
 STEPS = (0.4, 0.2, 0.1)
@@ -81,7 +81,7 @@ def doubts(network: SegmentationNetwork, example: dataset.Example) -> Doubts:
     network.eval()
     logits, truth, sure = [], [], np.zeros((STRUCTURE_COUNT, STRUCTURE_COUNT), dtype=np.intp)
     for volume, labels, mask in zip(example.volumes, example.labels, example.slice_mask, strict=True):
-        slices = neighbours(torch.from_numpy(np.array(volume)))
+        slices = neighbours(torch.from_numpy(np.array(volume)), SEGMENTATION_REACH)
         used = np.flatnonzero(mask)
         for start in range(0, len(used), _SLICES):
             chosen = used[start : start + _SLICES]

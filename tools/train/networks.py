@@ -25,8 +25,7 @@ from services.common.tensors import (
 MAP_STEP, MAP_LIMIT = 0.5, 1023.0
 # slices on either side that a network sees beside its own: cartilage that lies in the plane of a slice is told from its
 # neighbours alone
-REACH = 1
-SEEN = 2 * REACH + 1
+SEGMENTATION_REACH, CLASSIFICATION_REACH = 1, 1
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -37,11 +36,16 @@ def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> n
     )
 
 
-def neighbours(volumes: Tensor) -> Tensor:
-    """(..., 32, 256, 256) uint8 -> (..., 32, SEEN, 256, 256) float: slices around each, the ends repeated."""
+def seen(reach: int) -> int:
+    """How many slices a network sees at once."""
+    return 2 * reach + 1
+
+
+def neighbours(volumes: Tensor, reach: int) -> Tensor:
+    """(..., 32, 256, 256) uint8 -> (..., 32, seen, 256, 256) float: slices around each, the ends repeated."""
     x = volumes.float() * (4.0 / 255.0) - 1.0
-    padded = torch.cat([x[..., :1, :, :]] * REACH + [x] + [x[..., -1:, :, :]] * REACH, dim=-3)
-    return torch.stack([padded[..., i : i + SLICES, :, :] for i in range(SEEN)], dim=-3)
+    padded = torch.cat([x[..., :1, :, :]] * reach + [x] + [x[..., -1:, :, :]] * reach, dim=-3)
+    return torch.stack([padded[..., i : i + SLICES, :, :] for i in range(seen(reach))], dim=-3)
 
 
 class Residual(nn.Module):
@@ -75,7 +79,7 @@ class SegmentationNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(4 * SEEN + 3, 24), _conv(24, 24))
+        self.stem = nn.Sequential(_conv(4 * seen(SEGMENTATION_REACH) + 3, 24), _conv(24, 24))
         self.down1 = nn.Sequential(_conv(24, 40, stride=2), _conv(40, 40))
         self.down2 = nn.Sequential(_conv(40, 64, stride=2), _conv(64, 64))
         self.down3 = nn.Sequential(
@@ -89,7 +93,7 @@ class SegmentationNetwork(nn.Module):
         self.last = nn.Conv2d(32, STRUCTURE_COUNT * 4, 1)
 
     def slice_logits(self, slices: Tensor, position: Tensor) -> Tensor:
-        """(M, SEEN, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
+        """(M, slices, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
 
         The three channels of ``position`` run from -1 to 1 along slice, row and column of the model's grid.
         """
@@ -107,7 +111,7 @@ class SegmentationNetwork(nn.Module):
 
         ``certainty`` is 255 times the label's share of its own and the runner-up's probability.
         """
-        slices = neighbours(volume).reshape(-1, SEEN, ROWS, COLUMNS)
+        slices = neighbours(volume, SEGMENTATION_REACH).reshape(-1, seen(SEGMENTATION_REACH), ROWS, COLUMNS)
         position = grid_position().to(volume.device).expand(volume.shape[0], -1, -1, -1, -1)
         logits = self.slice_logits(slices, position.reshape(-1, 3, ROWS // 2, COLUMNS // 2)).float()
         (first, second), (labels, runner_up) = (each.unbind(dim=1) for each in torch.topk(logits, 2, dim=1))
@@ -140,7 +144,7 @@ class ClassificationNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _conv(4 * (SEEN + 1) + 3, 24)
+        self.stem = _conv(4 * (seen(CLASSIFICATION_REACH) + 1) + 3, 24)
         self.plane = nn.Parameter(torch.zeros(PLANE_COUNT, 24))
         self.fine = untaught(Residual(24, 1))  # a meniscal tear is two pixels wide: the next fold would hide it
         self.trunk = nn.Sequential(
@@ -157,7 +161,7 @@ class ClassificationNetwork(nn.Module):
         self.pooling = StudyPooling()
 
     def slice_evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
-        """Slices and the region (M, SEEN + 1, H, W), position (M, 3, H/2, W/2), plane (M,) -> (M, 12, H/8, W/8)."""
+        """Slices and the region (M, 4, H, W), position (M, 3, H/2, W/2), plane (M,) -> (M, 12, H/8, W/8)."""
         return self._evidence(slices, position, self.plane[plane])
 
     def _evidence(self, slices: Tensor, position: Tensor, plane: Tensor) -> Tensor:
@@ -166,7 +170,7 @@ class ClassificationNetwork(nn.Module):
 
     def forward(self, volumes: Tensor, slice_mask: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 (N,3,32,256,256), uint8 (N,3,32), float (N,3,4) -> logits, attention, class maps (FP16)."""
-        slices = with_region(volumes, region).reshape(-1, SEEN + 1, ROWS, COLUMNS)
+        slices = with_region(volumes, region).reshape(-1, seen(CLASSIFICATION_REACH) + 1, ROWS, COLUMNS)
         count = slice_mask.shape[0]
         plane = self.plane[None, :, None, :].expand(count, PLANE_COUNT, SLICES, 24).reshape(-1, 24)
         position = grid_position().to(volumes.device)[None, None].expand(count, PLANE_COUNT, -1, -1, -1, -1)
@@ -206,7 +210,7 @@ class StudyPooling(nn.Module):
 
 
 def with_region(volumes: Tensor, region: Tensor) -> Tensor:
-    """Neighbouring slices and the region as a box of ones: (N, 3, 32, SEEN + 1, 256, 256).
+    """Neighbouring slices and the region as a box of ones: (N, 3, 32, 4, 256, 256).
 
     ``region`` is (N, 3, 4): first row, first column, last row, last column in pixels; all zero means everywhere.
     """
@@ -217,7 +221,7 @@ def with_region(volumes: Tensor, region: Tensor) -> Tensor:
     unknown = (region.abs().sum(dim=-1, keepdim=True) == 0)[..., None]
     box = ((in_rows[..., :, None] & in_columns[..., None, :]) | unknown).float()
     box = box[:, :, None, None].expand(-1, -1, SLICES, -1, -1, -1)
-    return torch.cat([neighbours(volumes), box], dim=3)
+    return torch.cat([neighbours(volumes, CLASSIFICATION_REACH), box], dim=3)
 
 
 class CamNetwork(nn.Module):

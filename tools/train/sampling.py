@@ -15,17 +15,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from services.common.finding import Structure
 from services.common.tensors import COLUMNS, PLANE_COUNT, ROWS, SLICES, STRUCTURE_COUNT
+from services.common.volume import PLANES, Plane
 from tools.train.contrast import Picture, clinical, degraded, mixed
 from tools.train.dataset import Example, load
-from tools.train.networks import REACH
+from tools.train.networks import SEGMENTATION_REACH
 
+TIBIAL_CARTILAGES = [Structure.MEDIAL_TIBIAL_CARTILAGE, Structure.LATERAL_TIBIAL_CARTILAGE]
 FEWEST_PIXELS = 12  # of a structure, for its slice to be drawn on its behalf
 # windows that look as a scanner of one protocol makes them; the others may look like anything, and a network that sees
 # nothing but those learns where an edge is only as well as the worst of them show it
 CLINICAL_SHARE = 0.6
 # how often a window is centred on a structure; background (0) stands for any place of any slice
-_CENTRED_ON = np.array([2.0, 0.6, 0.6, 0.9, 1.0, 1.0, 1.2, 1.2, 1.0, 1.3, 1.3, 1.2, 1.2, 1.0])
+_CENTRED_ON = np.tile([2.0, 0.6, 0.6, 0.9, 1.0, 1.0, 1.2, 1.2, 1.0, 1.3, 1.3, 1.2, 1.2, 1.0], (PLANE_COUNT, 1))
+# what lies flat in the slices of a plane is hard to tell there and seen in two or three of them only
+_CENTRED_ON[PLANES.index(Plane.AXIAL), TIBIAL_CARTILAGES] *= 2.5
+_CENTRED_ON[PLANES.index(Plane.CORONAL), Structure.PATELLAR_CARTILAGE] *= 2.0
 
 
 @dataclass(eq=False)
@@ -66,10 +72,11 @@ class Bend:
 
 
 class Patches(NamedTuple):
-    """``images`` half (M,SEEN,S,S) in -1..3, ``position`` (M,3,S/2,S/2) in -1..1, ``labels`` uint8 (M,S,S)."""
+    """``images`` half (M,seen,S,S), ``position`` (M,3,S/2,S/2) in -1..1, ``plane`` (M,), ``labels`` uint8 (M,S,S)."""
 
     images: Tensor
     position: Tensor
+    plane: Tensor
     labels: Tensor
 
 
@@ -81,12 +88,14 @@ def draw(
     What is sought is found too often: a network that saw nothing but windows around thin cartilage draws it too thick.
     """
     count, size = shape
-    parts = []
+    parts, planes = [], []
     for _ in range(count):
         example, counts = pool.get(paths[int(rng.integers(len(paths)))])
-        parts.append(_patch(example, choose_place(example, counts, rng, anywhere=anywhere), rng, size))
-    images, position, labels = (np.stack(part) for part in zip(*parts, strict=True))
-    return Patches(torch.from_numpy(images), torch.from_numpy(position), torch.from_numpy(labels))
+        place = choose_place(example, counts, rng, anywhere=anywhere)
+        parts.append(_patch(example, place, rng, size))
+        planes.append(place.plane)
+    images, position, labels = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
+    return Patches(images, position, torch.tensor(planes), labels)
 
 
 def choose_place(
@@ -96,7 +105,7 @@ def choose_place(
     plane = int(rng.choice(np.flatnonzero(example.slice_mask.any(axis=1))))
     shown = counts[plane] >= FEWEST_PIXELS
     shown[:, 0] = example.slice_mask[plane] > 0
-    weight = _CENTRED_ON * shown.any(axis=0)
+    weight = _CENTRED_ON[plane] * shown.any(axis=0)
     structure = 0 if rng.random() < anywhere else int(rng.choice(STRUCTURE_COUNT, p=weight / weight.sum()))
     slice_index = int(rng.choice(np.flatnonzero(shown[:, structure])))
     if structure == 0:
@@ -109,7 +118,7 @@ def choose_place(
 def _patch(
     example: Example, place: Place, rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.float16], Picture, NDArray[np.uint8]]:
-    around = neighbourhood(place)
+    around = neighbourhood(place, SEGMENTATION_REACH)
     columns, rows, position = bent_window(place, rng, size)
 
     def warped(volume: NDArray[np.uint8], interpolation: int) -> NDArray[np.uint8]:
@@ -122,16 +131,16 @@ def _patch(
         picture = clinical(imaged, rng)
     else:
         picture = degraded(mixed(imaged, warped(example.recoloured, cv2.INTER_LINEAR), labels, rng), rng)
-    return as_served(picture, example.slice_mask[place.plane, around]), position, labels[REACH]
+    return as_served(picture, example.slice_mask[place.plane, around]), position, labels[SEGMENTATION_REACH]
 
 
-def neighbourhood(place: Place) -> NDArray[np.intp]:
+def neighbourhood(place: Place, reach: int) -> NDArray[np.intp]:
     """Indices of the slices that a network sees at a place, as the graph takes them: the ends of the grid repeated."""
-    return np.clip(np.arange(place.slice_index - REACH, place.slice_index + REACH + 1), 0, SLICES - 1)
+    return np.clip(np.arange(place.slice_index - reach, place.slice_index + reach + 1), 0, SLICES - 1)
 
 
 def as_served(picture: Picture, used: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """The picture (SEEN, S, S) with black where the grid has no slice; half precision is a quarter of a grey level."""
+    """The picture (M, S, S) with black where the grid has no slice; half precision is a quarter of a grey level."""
     picture[used == 0] = -1
     return picture.astype(np.float16)
 

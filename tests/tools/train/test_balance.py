@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 from services.common.finding import Structure  # noqa: E402
 from tools.train import balance, dataset, segmentation  # noqa: E402
 from tools.train.balance import DOUBT, Doubts  # noqa: E402
-from tools.train.networks import SegmentationNetwork  # noqa: E402
+from tools.train.networks import SEGMENTATION_REACH, SegmentationNetwork, seen  # noqa: E402
 from tools.train.partial import UNKNOWN  # noqa: E402
 
 COUNT = len(Structure)
@@ -32,7 +32,7 @@ def example():
     mask = np.zeros((3, 32), np.uint8)
     mask[:2, 14:17] = 1
     cells = np.zeros((3, 32, 12, 32, 32), np.uint8)
-    return dataset.Example(volumes, volumes, mask, labels, cells, np.zeros(12, np.uint8))
+    return dataset.Example(volumes, volumes, mask, labels, cells, np.zeros(12, np.uint8), dataset.regions(labels))
 
 
 def overdrawn(*, by=1.0, voxels=4000, seed=0):
@@ -90,7 +90,7 @@ def test_the_bias_is_added_to_the_logits_of_its_structure(network, example, tmp_
     dataset.save(path, example)
     bias = np.linspace(-1, 1, COUNT, dtype=np.float32)
     monkeypatch.setattr(balance, "fit", lambda studies: bias if len(studies) == 1 else None)
-    slices, place = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 32, 32)
+    slices, place = torch.rand(1, seen(SEGMENTATION_REACH), 64, 64), torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         before = network.slice_logits(slices, place)
         assert balance.balance(network, [path]) is bias
@@ -99,16 +99,25 @@ def test_the_bias_is_added_to_the_logits_of_its_structure(network, example, tmp_
 
 
 def test_a_run_without_minutes_only_balances(example, tmp_path, monkeypatch):
-    """What is kept afterwards is the same network with another last bias, and it is what a later run goes on from."""
-    dataset.save(tmp_path / "2000000.npz", example)
+    """What is kept afterwards is the same network with another last bias, and it is what a later run goes on from.
+
+    The bias is fitted to other studies than those that are scored.
+    """
+    validation = [tmp_path / "2000000.npz", tmp_path / "2000001.npz"]
+    for path in validation:
+        dataset.save(path, example)
+    fitted = []
     monkeypatch.setattr("sys.argv", ["segmentation", "--minutes", "0", "--scratch", "--studies", "1"])
     monkeypatch.setattr(segmentation, "CHECKPOINT", tmp_path / "one.pt")
     monkeypatch.setattr(segmentation, "SCORES", tmp_path / "one.json")
-    monkeypatch.setattr(dataset, "paths", lambda first: [tmp_path / "2000000.npz"] if first >= 2_000_000 else [])
-    monkeypatch.setattr(balance, "fit", lambda _: np.arange(COUNT, dtype=np.float32) / 8)
+    monkeypatch.setattr(dataset, "paths", lambda first: validation if first >= 2_000_000 else [])
+    monkeypatch.setattr(
+        balance, "fit", lambda studies: fitted.extend(studies) or np.arange(COUNT, dtype=np.float32) / 8
+    )
     fresh = SegmentationNetwork()
     monkeypatch.setattr(segmentation, "SegmentationNetwork", lambda: copy.deepcopy(fresh))
     segmentation.main()
+    assert len(fitted) == 1
     kept = torch.load(tmp_path / "one.pt", weights_only=True)
     for name in ("mean", "network"):
         moved = (kept[name]["last.bias"] - fresh.last.bias).view(COUNT, -1)

@@ -5,8 +5,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is for training only; make models installs it")
 
 from services.common.finding import Structure  # noqa: E402
+from tools.train import segmentation  # noqa: E402
 from tools.train.partial import MENISCUS, UNKNOWN, unlabelled  # noqa: E402
-from tools.train.segmentation import CLASS_WEIGHT, faded, loss  # noqa: E402
+from tools.train.segmentation import CLASS_WEIGHT, faded  # noqa: E402
+
+
+def loss(logits, labels, *, weight, plane=(0,)):
+    return segmentation.loss(logits, labels, torch.tensor(plane), weight=weight)
 
 
 def logits_of(labels, strength=20.0):
@@ -72,3 +77,13 @@ def test_a_batch_without_any_label_has_no_gradient():
     value.backward()
     assert torch.isfinite(value)
     assert logits.grad.abs().max() < 1e-6
+
+
+def test_a_structure_missed_in_one_plane_is_not_made_up_for_by_another():
+    """A small square of ACL in one plane counts as much as a large one in another, and is no less of a miss."""
+    large, small, weight = labels(), labels(), torch.ones(len(Structure))
+    large[:, 20:32] = Structure.ACL
+    truth = torch.cat([large, small])
+    missed = torch.cat([large, torch.where(small == Structure.ACL, 0, small)])
+    apart, together = (loss(logits_of(missed, 9.0), truth, weight=weight, plane=each) for each in ((0, 2), (0, 0)))
+    assert apart > together + 0.1

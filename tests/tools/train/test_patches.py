@@ -6,8 +6,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is for training only; make models installs it")
 
 from services.common.finding import LABELS, Structure  # noqa: E402
+from services.common.volume import PLANES, Plane  # noqa: E402
 from tools.train import contrast, dataset, lesions, sampling  # noqa: E402
-from tools.train.networks import REACH, SEEN  # noqa: E402
+from tools.train.networks import CLASSIFICATION_REACH, SEGMENTATION_REACH, seen  # noqa: E402
 from tools.train.partial import UNKNOWN  # noqa: E402
 from tools.train.sampling import Bend, Place  # noqa: E402
 
@@ -27,7 +28,9 @@ def example(*, mark=True) -> dataset.Example:
     mask = np.zeros((3, 32), np.uint8)
     mask[:, 4:28] = 1
     volumes = np.where(labels > 0, np.uint8(200), np.uint8(0)) * mask[:, :, None, None]
-    return dataset.Example(volumes, volumes // 2, mask, labels, cells, np.eye(12, dtype=np.uint8)[0])
+    return dataset.Example(
+        volumes, volumes // 2, mask, labels, cells, np.eye(12, dtype=np.uint8)[0], dataset.regions(labels)
+    )
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_a_patch_shows_its_picture_and_its_labels_in_one_place(stored):
     """Without randomised contrast the disc and its label cover the same pixels, however the slice is bent."""
     rng, pool = np.random.default_rng(0), sampling.Pool()
     drawn = sampling.draw(pool, [stored], rng, shape=(12, SIZE))
-    assert drawn.images.shape == (12, SEEN, SIZE, SIZE)
+    assert drawn.images.shape == (12, seen(SEGMENTATION_REACH), SIZE, SIZE)
     assert drawn.position.shape == (12, 3, SIZE // 2, SIZE // 2)
     assert drawn.images.min() >= -1
     assert drawn.images.max() <= 3
@@ -58,7 +61,8 @@ def test_a_patch_shows_its_picture_and_its_labels_in_one_place(stored):
     for image, labels in zip(drawn.images, drawn.labels, strict=True):
         inside = labels == Structure.FEMUR
         if 0.1 < inside.float().mean() < 0.9:
-            difference.append(float((image[REACH][inside].mean() - image[REACH][labels == 0].mean()).abs()))
+            own = image[SEGMENTATION_REACH]
+            difference.append(float((own[inside].mean() - own[labels == 0].mean()).abs()))
     assert np.median(difference) > 0.4
 
 
@@ -70,6 +74,19 @@ def test_a_rare_structure_is_drawn_far_more_often_than_it_occurs():
     places = [sampling.choose_place(one, counts, rng) for _ in range(200)]
     assert sum(place.slice_index == 10 for place in places) > 40
     assert all(one.slice_mask[place.plane, place.slice_index] for place in places)
+
+
+def test_what_lies_flat_in_a_plane_is_sought_there():
+    """With as much of both in every plane, axial windows stand at tibial cartilage more often than sagittal ones do."""
+    rng, one = np.random.default_rng(1), example(mark=False)
+    one.labels[:, 6:26] = Structure.FEMORAL_CARTILAGE
+    one.labels[:, 6:26, 100:160, 100:160] = Structure.MEDIAL_TIBIAL_CARTILAGE
+    counts = np.reshape([np.bincount(each, minlength=14) for each in one.labels.reshape(96, -1)], (3, 32, 14))
+    tibial = np.zeros(3)
+    for place in (sampling.choose_place(one, counts, rng) for _ in range(600)):
+        label = one.labels[place.plane, place.slice_index, place.row, place.column]
+        tibial[place.plane] += label == Structure.MEDIAL_TIBIAL_CARTILAGE
+    assert tibial[PLANES.index(Plane.AXIAL)] > 1.2 * tibial[PLANES.index(Plane.SAGITTAL)]
 
 
 def test_later_a_structure_is_met_as_often_as_it_occurs():
@@ -104,7 +121,7 @@ def test_the_truth_of_a_lesion_lies_over_its_square(stored):
     rng, pool = np.random.default_rng(4), lesions.Pool()
     drawn = lesions.draw(pool, [stored], rng, shape=(24, SIZE))
     assert drawn.truth.shape == (24, 12, SIZE // 8, SIZE // 8)
-    assert drawn.images.shape == (24, SEEN + 1, SIZE, SIZE)
+    assert drawn.images.shape == (24, seen(CLASSIFICATION_REACH) + 1, SIZE, SIZE)
     found = drawn.truth[:, LABELS.index("ACL")].sum(dim=(1, 2))
     assert 8 <= int((found > 0).sum()) <= 22
     assert drawn.truth[:, 1:].sum() == 0

@@ -9,7 +9,15 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 from services.common.tensors import KNEE_SEGMENTATION  # noqa: E402
 from tools.pin_models import REPOSITORY  # noqa: E402
 from tools.train import published  # noqa: E402
-from tools.train.networks import Residual, SegmentationNetwork, grid_position, neighbours, untaught  # noqa: E402
+from tools.train.networks import (  # noqa: E402
+    SEGMENTATION_REACH,
+    Residual,
+    SegmentationNetwork,
+    grid_position,
+    neighbours,
+    seen,
+    untaught,
+)
 
 MODEL = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
 
@@ -25,7 +33,7 @@ def volume():
 def show(network):
     """Pass smooth random windows through."""
     generator = torch.Generator().manual_seed(0)
-    rough = torch.rand(16, 3, 8, 8, generator=generator) * 4 - 1
+    rough = torch.rand(16, seen(SEGMENTATION_REACH), 8, 8, generator=generator) * 4 - 1
     slices = torch.nn.functional.interpolate(rough, size=(128, 128), mode="bilinear")
     with torch.no_grad():
         network.slice_logits(slices, torch.zeros(16, 3, 64, 64))
@@ -50,7 +58,7 @@ def test_the_runner_up_and_the_certainty_are_those_of_the_probabilities(volume):
     published.start_from(network, published.read(MODEL), show)
     with torch.no_grad():
         labels, runner_up, certainty, _ = network.eval()(torch.from_numpy(volume))
-        slices = neighbours(torch.from_numpy(volume))[0, 9:10]
+        slices = neighbours(torch.from_numpy(volume), SEGMENTATION_REACH)[0, 9:10]
         probability = torch.softmax(network.slice_logits(slices, grid_position()[9:10]), dim=1)[0].double()
     first, second = (probability.gather(0, each[:1, 9].long())[0] for each in (labels, runner_up))
     rest = probability.scatter(0, labels[:1, 9].long(), 0.0)

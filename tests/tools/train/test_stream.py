@@ -74,12 +74,13 @@ def test_a_clock_says_what_share_is_over(monkeypatch):
     assert clock.done == pytest.approx(0.5)
 
 
-def test_half_precision_is_for_gpus():
-    """A CPU is left alone."""
-    assert not half_precision(torch.device("cpu"))._enabled
+@pytest.mark.parametrize(("has_matrix_units", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_half_precision_is_for_what_is_made_for_it(monkeypatch, has_matrix_units, expected):
+    """A CPU without matrix units is left alone."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_matrix_units})
     layer, x = torch.nn.Linear(3, 2), torch.ones(1, 3)
     with half_precision(torch.device("cpu")):
-        assert layer(x).dtype == torch.float32
+        assert layer(x).dtype == expected
 
 
 def test_the_trainings_share_one_command_line(monkeypatch):
