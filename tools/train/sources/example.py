@@ -22,13 +22,18 @@ _Arrays = tuple[NDArray[np.uint8], ...]
 def example_of(record: Record, *, segmentation: Segmentation | None = None) -> Example:
     """The training example of a record.
 
-    Where nobody drew the joint, ``segmentation`` says where it is, as it does when the models are served.
+    Where nobody drew the joint, ``segmentation`` says where it is, as it does when the models are served. They are also
+    served long series in two ways, and one example can hold one: the classification sees means of slices, so does who
+    knows findings; the segmentation sees single slices in passes, so structures alone come as the middle pass.
 
     Raises ``DataRefused`` (``NOTHING_LABELLED``) and ``StudyRefused`` (``NO_SIGNAL`` for a constant image).
     """
     by_plane = {series.image.plane: series for series in record.series}
     mirrored = record.laterality is Laterality.LEFT
-    planes = [_plane(by_plane[plane], mirrored=mirrored) if plane in by_plane else _missing() for plane in PLANES]
+    planes = [
+        _plane(by_plane[plane], mirrored=mirrored, averaged=bool(record.findings)) if plane in by_plane else _missing()
+        for plane in PLANES
+    ]
     volumes, recoloured, mask, labels, lesions = (np.stack([plane[i] for plane in planes]) for i in range(5))
     findings = np.array([record.findings.get(name, UNKNOWN) for name in LABELS], dtype=np.uint8)
     region = regions(labels)
@@ -51,8 +56,11 @@ def knows_structures(example: Example) -> bool:
     return bool(((example.labels > 0) & (example.labels < STRUCTURE_COUNT)).any())
 
 
-def _plane(series: Series, *, mirrored: bool) -> _Arrays:
+def _plane(series: Series, *, mirrored: bool, averaged: bool) -> _Arrays:
     grid = model_grid(series.image, mirrored=mirrored)
+    if not averaged:
+        passes = grid.passes()
+        grid = passes[len(passes) // 2]
     image = to_model_grid(_windowed(series.image.voxels), grid)
     second = image if series.second is None else to_model_grid(_windowed(series.second), grid)
     drawn = np.full(series.image.voxels.shape, UNKNOWN, dtype=np.uint8)

@@ -17,7 +17,7 @@ from tools.train.partial import MENISCUS, TIBIAL_CARTILAGE, UNKNOWN, unlabelled 
 from tools.train.sources import fastmri, oai, skmtea  # noqa: E402
 from tools.train.sources.example import example_of, knows_structures  # noqa: E402
 from tools.train.sources.formats import medical_image, sampled  # noqa: E402
-from tools.train.sources.record import bit_of  # noqa: E402
+from tools.train.sources.record import Record, Series, bit_of, usual_affine  # noqa: E402
 from tools.train.sources.refusal import DataRefused  # noqa: E402
 
 SHARED = Path(__file__).parents[5] / "shared/data/annotations"
@@ -365,6 +365,17 @@ def test_nnunets_layout_is_read_by_the_names_of_its_labels(tmp_path, labels):
     example = example_of(record)
     assert (example.findings == UNKNOWN).all()
     assert all((example.labels[plane] == Structure.TIBIA).any() for plane in range(3))
+
+
+@pytest.mark.parametrize(("findings", "greys"), [({}, {0, 255}), ({"ACL": True}, {85, 170})])
+def test_long_series_are_seen_as_the_network_that_learns_from_them_is_served(findings, greys):
+    """Stripes along 96 slices stay black and white for the segmentation; the classification sees means of three."""
+    voxels = np.zeros((96, 256, 256), np.uint8)
+    voxels[::2] = 200
+    structures = np.full(voxels.shape, Structure.TIBIA, np.uint8)
+    image = Volume(voxels, usual_affine(Plane.SAGITTAL, 96, (0.7, 0.6, 0.6)))
+    example = example_of(Record((Series(image, structures),), findings))
+    assert {int(np.median(each)) for each in example.volumes[0]} == greys
 
 
 def test_iwoais_pairs_have_no_side(tmp_path):
