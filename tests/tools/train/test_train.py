@@ -1,9 +1,6 @@
 """Training's parts: the networks are the ones that are served, and the scores mean what they say."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is for training only; make 
 
 from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION  # noqa: E402
 from tools.pin_models import REPOSITORY  # noqa: E402
-from tools.train import dataset  # noqa: E402
+from tools.train import classification, dataset, segmentation  # noqa: E402
 from tools.train import export as exporting  # noqa: E402
 from tools.train.classification import area, best_threshold, place_pooling  # noqa: E402
 from tools.train.export import export  # noqa: E402
@@ -144,13 +141,10 @@ def test_the_pooling_starts_where_ill_and_healthy_differ():
     assert logits[1::2].min() > logits[::2].max()
 
 
-@pytest.mark.parametrize("module", ["segmentation", "classification"])
-def test_without_studies_a_training_says_what_makes_them(module, tmp_path):
+@pytest.mark.parametrize("module", [segmentation, classification])
+def test_without_studies_a_training_says_what_makes_them(module, tmp_path, monkeypatch):
     """Before anything is loaded or trained, and not in the words of an array library."""
-    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", f"tools.train.{module}", "--minutes", "1"]
-    ended = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 1
-    assert ended.stderr.strip() == "no study to train on: python -m tools.train.dataset --count 400 makes some"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train", "--minutes", "1", "--threads", str(torch.get_num_threads())])
+    with pytest.raises(SystemExit, match=r"no study to train on: .* --count 400 makes some"):
+        module.main()
