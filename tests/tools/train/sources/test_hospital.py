@@ -272,6 +272,22 @@ def test_the_studies_of_a_person_stay_together(people, tmp_path):
     assert len(placed(tmp_path / "later")[True]) == 3
 
 
+def test_people_without_a_number_are_told_apart_by_study(tmp_path):
+    """They are not all one person."""
+    rows = ["StudyInstanceUID,ACL"]
+    for index in range(12):
+        uid = f"{STUDY}.{index}"
+        write(tmp_path / "in" / uid, series(Plane.SAGITTAL, StudyInstanceUID=uid, PatientID=""))
+        rows.append(f"{uid},1")
+    tmp_path.joinpath("in/labels.csv").write_text("\n".join(rows))
+    bring(tmp_path / "in", tmp_path / "data", 0.5)
+    names = [path.name.split("-")[1] for path in imported.paths(imported.FINDINGS, data=tmp_path / "data")]
+    names += [
+        path.name.split("-")[1] for path in imported.paths(imported.FINDINGS, held_out=True, data=tmp_path / "data")
+    ]
+    assert len(set(names)) == 12
+
+
 def test_corrected_labels_are_read_when_asked_for(people, tmp_path):
     """What is there stays and is counted as such; ``again`` reads everything anew and leaves one file a study."""
     data = tmp_path / "data"
