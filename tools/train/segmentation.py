@@ -37,6 +37,7 @@ SCORES = Path("build/train/segmentation.json")
 PUBLISHED = REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"
 SHAPES = ((8, 128), (3, 256))  # patches and pixels a step; small windows hold what is rare, whole slices the rest
 WHOLE_SLICES = (0.3, 0.8)  # share of whole slices at the begin and at the end of a run
+FEWEST_PIXELS_OF_DICE = 20  # fewer are the rim of a structure, and rounding
 LABELMAP_SHARE = 0.2  # of the slices, where such studies were made
 # Rare and thin structures count more in the cross entropy, so that they are learnt at all; but a network that was
 # taught so sees three where there is one, so the weights fade to one in the first half of a run.
@@ -126,10 +127,12 @@ def faded(done: float) -> Tensor:
 
 
 def loss(logits: Tensor, labels: Tensor, plane: Tensor, *, weight: Tensor) -> Tensor:
-    """Weighted cross entropy of what a voxel may be, plus soft Dice over the structures of each plane in the batch.
+    """Weighted cross entropy of what a voxel may be, plus soft Dice of each picture and of each plane's pictures together.
 
-    ``plane`` (M,) keeps what is hard to see in one plane from hiding behind the others, where there is more of it. The
-    Dice counts labelled voxels alone; one that may be anything counts nowhere (``partial``).
+    A picture by itself counts a knee's worn cartilage as much as another's whole one, of which there is three times as
+    much; all pictures of a plane ``plane`` (M,) see what is drawn where nothing is, and keep what is hard to see in one
+    plane from hiding behind the others. The Dice counts labelled voxels alone; one that may be anything counts nowhere
+    (``partial``).
     """
     log_probability = torch.log_softmax(logits, dim=1)
     known = labels < STRUCTURE_COUNT
@@ -140,14 +143,22 @@ def loss(logits: Tensor, labels: Tensor, plane: Tensor, *, weight: Tensor) -> Te
     possible = torch.from_numpy(POSSIBLE).to(labels.device)[labels[~known]]
     of_possible = torch.logsumexp(partly.masked_fill(~possible, -torch.inf), dim=1)
     entropy = -((importance * of_label).sum() + of_possible.sum()) / (importance.sum() + len(partly))
-    groups = logits.new_zeros(PLANE_COUNT, STRUCTURE_COUNT)
-    group = (plane[:, None, None] * STRUCTURE_COUNT + label).flatten()
-    truth = groups.flatten().index_add(0, group, known.float().flatten())
-    overlap = groups.flatten().index_add(0, group, (of_label.exp() * known).flatten())
-    size = groups.index_add(0, plane, (log_probability.exp() * known[:, None]).sum(dim=(2, 3))).flatten() + truth
-    present = (truth > 20).float()
-    dice = ((2 * overlap + 10) / (size + 10) * present).sum() / present.sum().clamp(min=1)
-    return entropy + 1 - dice
+    pictures = logits.new_zeros(len(labels), STRUCTURE_COUNT)
+    place = (torch.arange(len(labels), device=labels.device)[:, None, None] * STRUCTURE_COUNT + label).flatten()
+    truth = pictures.flatten().index_add(0, place, known.float().flatten()).view_as(pictures)
+    overlap = pictures.flatten().index_add(0, place, (of_label.exp() * known).flatten()).view_as(pictures)
+    size = (log_probability.exp() * known[:, None]).sum(dim=(2, 3)) + truth
+    planes = logits.new_zeros(PLANE_COUNT, STRUCTURE_COUNT)
+    together = (planes.index_add(0, plane, each) for each in (overlap, size, truth))
+    return entropy + 2 - _soft_dice(overlap, size, truth) - _soft_dice(*together)
+
+
+def _soft_dice(overlap: Tensor, size: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the structures (N, 14) that are there, for each of them over the N where it is."""
+    present = (truth > FEWEST_PIXELS_OF_DICE).float()
+    times = present.sum(dim=0)
+    of_structure = ((2 * overlap + 10) / (size + 10) * present).sum(dim=0) / times.clamp(min=1)
+    return of_structure.sum() / (times > 0).sum().clamp(min=1)
 
 
 @torch.no_grad()

@@ -87,3 +87,21 @@ def test_a_structure_missed_in_one_plane_is_not_made_up_for_by_another():
     missed = torch.cat([large, torch.where(small == Structure.ACL, 0, small)])
     apart, together = (loss(logits_of(missed, 9.0), truth, weight=weight, plane=each) for each in ((0, 2), (0, 0)))
     assert apart > together + 0.1
+
+
+def test_a_structure_missed_in_one_picture_is_not_made_up_for_by_another_of_its_plane():
+    """Worn cartilage counts as much as whole cartilage of another knee."""
+    large, small, weight = labels(), labels(), torch.ones(len(Structure))
+    large[:, 20:32] = Structure.ACL
+    missed = torch.where(small == Structure.ACL, 0, small)
+    beside, within = (
+        loss(logits_of(torch.cat(found), 9.0), torch.cat([large, small]), weight=weight, plane=(0, 0))
+        for found in ((large, missed), (_without_as_much(large, small), small))
+    )
+    assert beside > within + 0.1
+
+
+def _without_as_much(large, small):
+    """The large structure without as many pixels as the small one has."""
+    several = (large == Structure.ACL).flatten().nonzero()[: int((small == Structure.ACL).sum())]
+    return large.flatten().index_fill(0, several[:, 0], 0).view_as(large)

@@ -74,10 +74,13 @@ def test_a_clock_says_what_share_is_over(monkeypatch):
     assert clock.done == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("has_matrix_units", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_half_precision_is_for_what_is_made_for_it(monkeypatch, has_matrix_units, expected):
-    """A CPU without matrix units is left alone."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": has_matrix_units})
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
+)
+def test_half_precision_is_for_what_is_made_for_it(monkeypatch, able, expected):
+    """A CPU that would have to imitate it is left alone."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     layer, x = torch.nn.Linear(3, 2), torch.ones(1, 3)
     with half_precision(torch.device("cpu")):
         assert layer(x).dtype == expected
