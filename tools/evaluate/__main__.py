@@ -18,9 +18,11 @@ def main() -> None:
     parser.add_argument(
         "--ablation", type=int, default=Options.ablation, help="studies that are also read in other ways"
     )
+    parser.add_argument("--jobs", type=int, default=Options.jobs, help="processes; as many as there are cores")
     parser.add_argument("--publish", type=Path, help="also write the report, without real images, to this folder")
     arguments = parser.parse_args()
-    options = Options(studies=arguments.studies, ablation=min(arguments.ablation, arguments.studies))
+    ablation = min(arguments.ablation, arguments.studies)
+    options = Options(studies=arguments.studies, ablation=ablation, jobs=arguments.jobs)
     promised = summary.targets(evaluate(options, publish=arguments.publish))
     print(f"{options.folder / 'report.html'}: {sum(each.met for each in promised)} of {len(promised)} targets are met")
 

@@ -6,6 +6,7 @@ fp32 input   windowed volumes that were never rounded to uint8, through graphs w
 bf16, int8   the engine's other precisions; int8 is quantised from synthetic knees outside the test set
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -150,25 +151,32 @@ def _unrounded(sources: Sources, plane: Plane, grid: ModelGrid) -> NDArray[np.fl
 
 def with_float_input(path: Path, contract: ModelContract, folder: Path) -> Path:
     """The graph with its uint8 volume input declared FP32; what cast it inside now casts nothing."""
-    target = folder / f"{contract.name}-float.onnx"
-    model = onnx.load(path)
-    volume = next(each for each in model.graph.input if each.name == contract.inputs[0].name)
-    volume.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    del model.graph.value_info[:]
-    folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, target)
+    target = _place(path, contract, folder, "float")
+    if not target.exists():
+        model = onnx.load(path)
+        volume = next(each for each in model.graph.input if each.name == contract.inputs[0].name)
+        volume.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        del model.graph.value_info[:]
+        part = target.with_suffix(".part")
+        onnx.save(model, part)
+        part.rename(target)
     return target
 
 
 def quantised(engine: Engine, contract: ModelContract, folder: Path, load: Load) -> Path:
     """The graph with int8 convolutions, calibrated on two synthetic knees that are in no other set."""
-    target, source = folder / f"{contract.name}-int8.onnx", folder / f"{contract.name}-int8.of"
-    digest = str(engine.parameters(contract)["onnx_sha256"])
-    if not target.exists() or not source.exists() or source.read_text() != digest:
-        folder.mkdir(parents=True, exist_ok=True)
-        quantise(engine.path(contract), target, _calibration_inputs(engine, contract, load))
-        source.write_text(digest)
+    target = _place(engine.path(contract), contract, folder, "int8")
+    if not target.exists():
+        part = target.with_suffix(".part")
+        quantise(engine.path(contract), part, _calibration_inputs(engine, contract, load))
+        part.rename(target)
     return target
+
+
+def _place(path: Path, contract: ModelContract, folder: Path, kind: str) -> Path:
+    """Where a graph that is made from another lies; the name says from which."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{contract.name}-{kind}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.onnx"
 
 
 def quantise(path: Path, target: Path, inputs: list[dict[str, NDArray[Any]]]) -> None:

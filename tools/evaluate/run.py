@@ -1,6 +1,11 @@
 """One run of the evaluation: read what has not been read yet, compute the numbers, write the report."""
 
+import functools
 import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +22,11 @@ from tools.evaluate.engine import REPOSITORY, Engine
 
 @dataclass(frozen=True)
 class Options:
-    """How much to read, and where the models and everything already computed lie."""
+    """How much to read, in how many processes, and where the models and everything already computed lie."""
 
     studies: int = testset.DEFAULT_STUDIES
     ablation: int = 60
+    jobs: int = len(os.sched_getaffinity(0))
     folder: Path = testset.FOLDER
     repository: Path = REPOSITORY
     matrix: int = testset.MATRIX
@@ -66,32 +72,54 @@ def evaluate(options: Options, *, publish: Path | None = None) -> summary.Number
 def read_studies(engine: Engine, options: Options, progress: Progress) -> list[Answer]:
     """The answer to every study, read now or before."""
     folder = options.kept("answers", engine)
-    answered = []
-    for seed in progress.track(testset.seeds(options.studies), description="studies"):
-        path = folder / f"{seed}.json"
-        if not path.exists():
-            answers.save(path, answers.answer(engine, options.load(seed)))
-        answered.append(answers.load(path))
-    return answered
+    paths = [folder / f"{seed}.json" for seed in testset.seeds(options.studies)]
+    _make(paths, functools.partial(_read, options), options.jobs, progress, "studies")
+    return [answers.load(path) for path in paths]
 
 
 def compare(engine: Engine, options: Options, progress: Progress) -> list[summary.Numbers]:
     """The ablation table: the first studies read in every other way as well; empty where none is asked for."""
     if not options.ablation:
         return []
+    ways = _ways(options)  # before there are other processes, so that only one builds the graphs
     folder = options.kept("ablation", engine)
-    ways = ablation.variants(options.folder / "graphs", options.repository, options.load)
+    paths = [folder / f"{seed}.json" for seed in testset.seeds(options.ablation)]
+    _make(paths, functools.partial(_read_in_every_way, options), options.jobs, progress, "ablation")
     measured: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
-    for seed in progress.track(testset.seeds(options.ablation), description="ablation"):
-        path = folder / f"{seed}.json"
-        if not path.exists():
-            study = options.load(seed)
-            sources = answers.sources_of(study)
-            ablation.save(path, {way.name: ablation.measure(way, study, sources) for way in ways})
+    for path in paths:
         for name, found in json.loads(path.read_text()).items():
             if found:
                 measured[name].append(found)
     return summary.ablation(measured, {way.name: way.note for way in ways})
+
+
+def _make(paths: Iterable[Path], work: Callable[[Path], None], jobs: int, progress: Progress, what: str) -> None:
+    """Let ``work`` write every file that is not there; each process has engines of its own."""
+    missing = [path for path in paths if not path.exists()]
+    # spawned, not forked: a fork beside OpenVINO's threads may never come to itself
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for _ in progress.track(pool.map(work, missing), total=len(missing), description=what):
+            pass
+
+
+def _read(options: Options, path: Path) -> None:
+    answers.save(path, answers.answer(_engine(options.repository), options.load(int(path.stem))))
+
+
+def _read_in_every_way(options: Options, path: Path) -> None:
+    study = options.load(int(path.stem))
+    sources = answers.sources_of(study)
+    ablation.save(path, {way.name: ablation.measure(way, study, sources) for way in _ways(options)})
+
+
+@functools.cache
+def _engine(repository: Path) -> Engine:
+    return Engine(repository)
+
+
+@functools.cache
+def _ways(options: Options) -> list[ablation.Variant]:
+    return ablation.variants(options.folder / "graphs", options.repository, options.load)
 
 
 def exactness_in_onnxruntime(engine: Engine) -> float:

@@ -22,7 +22,7 @@ from tools.evaluate.run import Options, evaluate, read_studies
 
 def test_two_studies_make_a_whole_report_and_a_second_run_reads_nothing_again(tmp_path):
     """The page holds its pictures, the JSON every promised number, and the kept answers serve the next run."""
-    options = Options(studies=2, ablation=0, folder=tmp_path / "build", matrix=64, failures=1, real=tmp_path)
+    options = Options(studies=2, ablation=0, jobs=2, folder=tmp_path / "build", matrix=64, failures=1, real=tmp_path)
     evaluate(options, publish=tmp_path / "docs")
     page = (tmp_path / "build" / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 6
