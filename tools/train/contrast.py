@@ -1,7 +1,8 @@
 """Contrast made at random, while training: no scanner's grey values may become a habit of the network.
 
-A slice enters in two contrasts that were imaged from the same tissues. Either is kept, or both are bent by random
-curves and mixed, and structures get greys of their own; then come gamma, coil shading, blur, poor resolution and noise.
+A slice enters in two contrasts that were imaged from the same tissues. Either is kept, mostly the less usual one, since
+hospitals image knees without fat suppression as well; or both are bent by random curves and mixed, and structures get
+greys of their own. Then come gamma, coil shading, blur, poor resolution and noise.
 """
 
 import functools
@@ -46,9 +47,9 @@ def mixed(
 ) -> Picture:
     """One contrast out of two imaged ones, ``(3, rows, columns)`` of 0..1 (a little beyond is possible)."""
     choice = rng.random()
-    if choice < 0.35:
+    if choice < 0.2:
         return clinical * np.float32(1 / 255)
-    if choice < 0.5:
+    if choice < 0.6:
         return other * np.float32(1 / 255)
     share = np.float32(rng.choice([0.0, 1.0, rng.random()], p=[0.25, 0.35, 0.4]))
     picture = share * curve(rng)[clinical] + (1 - share) * curve(rng)[other]

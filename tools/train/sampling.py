@@ -26,7 +26,7 @@ TIBIAL_CARTILAGES = [Structure.MEDIAL_TIBIAL_CARTILAGE, Structure.LATERAL_TIBIAL
 FEWEST_PIXELS = 12  # of a structure, for its slice to be drawn on its behalf
 # windows that look as a scanner of one protocol makes them; the others may look like anything, and a network that sees
 # nothing but those learns where an edge is only as well as the worst of them show it
-CLINICAL_SHARE = 0.7
+CLINICAL_SHARE = 0.5
 # how often a window is centred on a structure; background (0) stands for any place of any slice
 _CENTRED_ON = np.tile([2.0, 0.6, 0.6, 0.9, 1.0, 1.0, 1.2, 1.2, 1.0, 1.3, 1.3, 1.2, 1.2, 1.0], (PLANE_COUNT, 1))
 # what lies flat in the slices of a plane is hard to tell there and seen in two or three of them only

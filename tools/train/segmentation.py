@@ -127,12 +127,12 @@ def faded(done: float) -> Tensor:
 
 
 def loss(logits: Tensor, labels: Tensor, plane: Tensor, *, weight: Tensor) -> Tensor:
-    """Weighted cross entropy of what a voxel may be, plus soft Dice of each picture and of each plane's pictures together.
+    """Weighted cross entropy of what a voxel may be, plus soft Dice of each picture and of all pictures of each plane.
 
     A picture by itself counts a knee's worn cartilage as much as another's whole one, of which there is three times as
-    much; all pictures of a plane ``plane`` (M,) see what is drawn where nothing is, and keep what is hard to see in one
-    plane from hiding behind the others. The Dice counts labelled voxels alone; one that may be anything counts nowhere
-    (``partial``).
+    much. All pictures of a plane, which ``plane`` (M,) names, see what is drawn where nothing is, and keep what is hard
+    to see in one plane from hiding behind the others. The Dice counts labelled voxels alone; one that may be anything
+    counts nowhere (``partial``).
     """
     log_probability = torch.log_softmax(logits, dim=1)
     known = labels < STRUCTURE_COUNT
@@ -149,8 +149,8 @@ def loss(logits: Tensor, labels: Tensor, plane: Tensor, *, weight: Tensor) -> Te
     overlap = pictures.flatten().index_add(0, place, (of_label.exp() * known).flatten()).view_as(pictures)
     size = (log_probability.exp() * known[:, None]).sum(dim=(2, 3)) + truth
     planes = logits.new_zeros(PLANE_COUNT, STRUCTURE_COUNT)
-    together = (planes.index_add(0, plane, each) for each in (overlap, size, truth))
-    return entropy + 2 - _soft_dice(overlap, size, truth) - _soft_dice(*together)
+    of_planes = (planes.index_add(0, plane, each) for each in (overlap, size, truth))
+    return entropy + 2 - _soft_dice(overlap, size, truth) - _soft_dice(*of_planes)
 
 
 def _soft_dice(overlap: Tensor, size: Tensor, truth: Tensor) -> Tensor:
