@@ -52,12 +52,14 @@ def findings(numbers: Numbers, parameters: Mapping[str, str]) -> Iterable[str]:
     yield f"{_about(numbers)} Macro AUC {numbers['macro_auc']:.3f} ({low:.3f}-{high:.3f}); expected calibration error"
     yield f"{numbers['ece']:.3f} as served. Intervals are 95 % bootstrap intervals over studies."
     yield ""
-    yield "| label | AUC | 95 % interval | positives | threshold | heat in the right slice |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    yield "| label | AUC | 95 % interval | positives | threshold | sensitivity | specificity | right slice |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for label, threshold in zip(LABELS, parameters["thresholds"].split(","), strict=True):
         each, heat = numbers["auc"][label], numbers["cam"].get(label)
         (low, high), hit = each["ci"], f"{heat['slice_hit']:.0%}" if heat else "-"
-        yield f"| {label} | {each['value']:.3f} | {low:.3f}-{high:.3f} | {each['positives']} | {threshold} | {hit} |"
+        area = f"{each['value']:.3f} | {low:.3f}-{high:.3f} | {each['positives']}"
+        right = " | ".join(_share(numbers["reported"][label][name]) for name in ("sensitivity", "specificity"))
+        yield f"| {label} | {area} | {threshold} | {right} | {hit} |"
     yield ""
     yield "MRNet's three labels, derived: " + ", ".join(
         f"{name} {each['value']:.3f} ({each['ci'][0]:.3f}-{each['ci'][1]:.3f})"
@@ -82,6 +84,11 @@ def structures(numbers: Numbers, _parameters_of_model: Mapping[str, str]) -> Ite
             f"{echo} ms " + ", ".join(f"{bone} {value:.3f}" for bone, value in each["dice"].items())
             for echo, each in numbers["real"]["by_echo_ms"].items()
         )
+
+
+def _share(measured: Numbers) -> str:
+    low, high = measured["ci"]
+    return f"{measured['value']:.2f} ({low:.2f}-{high:.2f})"
 
 
 def _about(numbers: Numbers) -> str:

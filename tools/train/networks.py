@@ -25,7 +25,7 @@ from services.common.tensors import (
 MAP_STEP, MAP_LIMIT = 0.5, 1023.0
 # slices on either side that a network sees beside its own: cartilage that lies in the plane of a slice is told from its
 # neighbours alone
-SEGMENTATION_REACH, CLASSIFICATION_REACH = 1, 1
+SEGMENTATION_REACH, CLASSIFICATION_REACH = 2, 1
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -79,21 +79,22 @@ class SegmentationNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(4 * seen(SEGMENTATION_REACH) + 3, 24), _conv(24, 24))
-        self.down1 = nn.Sequential(_conv(24, 40, stride=2), _conv(40, 40))
-        self.down2 = nn.Sequential(_conv(40, 64, stride=2), _conv(64, 64))
+        # widths are multiples of 16, most of 32: what matrix units of processors and GPUs take at once
+        self.stem = nn.Sequential(_conv(4 * seen(SEGMENTATION_REACH) + 3, 32), _conv(32, 32))
+        self.down1 = nn.Sequential(_conv(32, 64, stride=2), _conv(64, 64))
+        self.down2 = nn.Sequential(_conv(64, 96, stride=2), _conv(96, 96))
         self.down3 = nn.Sequential(
-            _conv(64, 128, stride=2), _conv(128, 128), _conv(128, 128, dilation=2), _conv(128, 64)
+            _conv(96, 160, stride=2), _conv(160, 160), _conv(160, 160, dilation=2), _conv(160, 96)
         )
         # a sixteenth of the resolution costs next to nothing, and tells muscle from effusion and patella from femur
-        self.context = nn.Sequential(*(untaught(Residual(64, dilation)) for dilation in (1, 2, 4)))
-        self.up2 = nn.Sequential(_conv(128, 64), _conv(64, 40), untaught(Residual(40, 1)))
-        self.up1 = nn.Sequential(_conv(80, 40), _conv(40, 24), untaught(Residual(24, 1)))
-        self.up0 = nn.Sequential(_conv(48, 32), _conv(32, 32), untaught(Residual(32, 1)))
-        self.last = nn.Conv2d(32, STRUCTURE_COUNT * 4, 1)
+        self.context = nn.Sequential(*(untaught(Residual(96, dilation)) for dilation in (1, 2, 4)))
+        self.up2 = nn.Sequential(_conv(192, 96), _conv(96, 64), untaught(Residual(64, 1)))
+        self.up1 = nn.Sequential(_conv(128, 64), _conv(64, 32), untaught(Residual(32, 1)))
+        self.up0 = nn.Sequential(_conv(64, 48), _conv(48, 48), untaught(Residual(48, 1)))
+        self.last = nn.Conv2d(48, STRUCTURE_COUNT * 4, 1)
 
     def slice_logits(self, slices: Tensor, position: Tensor) -> Tensor:
-        """(M, slices, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
+        """(M, 5, H, W) in -1..3 and the position (M, 3, H/2, W/2) -> (M, 14, H, W).
 
         The three channels of ``position`` run from -1 to 1 along slice, row and column of the model's grid.
         """

@@ -95,6 +95,6 @@ def test_a_layer_that_the_file_lacks_changes_nothing_at_first():
 def test_a_model_of_another_family_is_refused_by_name():
     """Weights of other shapes end in an error that names the layer and both shapes."""
     weights = dict(published.read(MODEL))
-    weights["stem.0.0.weight"] = torch.zeros(7, 15, 3, 3)
-    with pytest.raises(ValueError, match=r"stem\.0\.0 has shape \(24, 15, 3, 3\), the published model \(7,"):
+    weights["stem.0.0.weight"] = torch.zeros(7, 23, 3, 3)
+    with pytest.raises(ValueError, match=r"stem\.0\.0 has shape \(32, 23, 3, 3\), the published model \(7,"):
         published.start_from(SegmentationNetwork(), weights, show)
