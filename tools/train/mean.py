@@ -25,8 +25,11 @@ def main() -> None:
     parser.add_argument("--repository", type=Path, default=REPOSITORY)
     chosen = parser.parse_args()
     earlier, later = (onnx.load(path) for path in chosen.models)
-    path = chosen.repository / KNEE_SEGMENTATION.name / "1" / "model.onnx"
-    onnx.save(mean(earlier, later, share=chosen.share), path)
+    try:
+        made = mean(earlier, later, share=chosen.share)
+    except ValueError as error:
+        parser.error(str(error))
+    onnx.save(made, chosen.repository / KNEE_SEGMENTATION.name / "1" / "model.onnx")
     print(KNEE_SEGMENTATION.name, pin_models(chosen.repository)[KNEE_SEGMENTATION.name])
 
 

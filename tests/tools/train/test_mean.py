@@ -53,6 +53,17 @@ def test_models_of_two_families_have_no_mean(other, says):
         command.mean(model(weight=np.float32([1, 2]), bias=np.float32([0])), other, share=0.5)
 
 
+def test_files_that_do_not_belong_together_end_the_command_with_words(tmp_path, monkeypatch, capsys):
+    """The person at the command line reads what to give instead, and nothing was written."""
+    onnx.save(model(weight=np.float32([1])), tmp_path / "other.onnx")
+    files = [str(REPOSITORY / KNEE_SEGMENTATION.name / "1" / "model.onnx"), str(tmp_path / "other.onnx")]
+    monkeypatch.setattr(sys, "argv", ["mean", *files, "--repository", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "give two exports of one network" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tmp_path / "other.onnx"]
+
+
 def test_the_mean_is_pinned_in_the_repository_it_is_written_to(tmp_path, monkeypatch, capsys):
     """A command on two files: a model that is all there, and whose digest is the one that the server asks for."""
     repository = tmp_path / "repository"
