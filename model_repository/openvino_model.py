@@ -3,12 +3,17 @@
 All three models share this one file; each ``1/model.py`` is a symbolic link to it, so a stock Triton with OpenVINO in
 its Python serves the repository as it is. Tensor names, types and shapes come from ``config.pbtxt`` alone.
 
+Beside the outputs of the file there is ``checksum``, CRC-32 of a member's inputs and outputs. After a machine was
+suspended Triton may take a living process of this for dead, give its late answer to the next request, and write that
+over what the process still reads; by the checksum whoever asked can tell.
+
 A request is inferred on its own even when Triton hands over several: measured on CPU, a batch costs what its members
 cost one by one. Throughput comes from instances of one thread each.
 """
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,8 @@ import openvino as ov
 import triton_python_backend_utils as pb_utils
 
 Arrays = dict[str, Any]
+
+CHECKSUM = "checksum"
 
 _ONE_THREAD = {
     "INFERENCE_NUM_THREADS": 1,
@@ -35,7 +42,7 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         check_digest(path, expected=parameter(config, "onnx_sha256"))
         self._inputs = [tensor["name"] for tensor in config["input"]]
-        self._outputs = [tensor["name"] for tensor in config["output"]]
+        self._outputs = [tensor["name"] for tensor in config["output"] if tensor["name"] != CHECKSUM]
         self._request = compile_model(path, config).create_infer_request()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -57,12 +64,23 @@ class TritonPythonModel:
         """Run the members of a request one by one; every array has its batch dimension in front."""
         count = len(inputs[self._inputs[0]])
         members = [self._infer_one({name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
-        return {name: np.concatenate([member[name] for member in members]) for name in self._outputs}
+        return {name: np.concatenate([member[name] for member in members]) for name in (*self._outputs, CHECKSUM)}
 
     def _infer_one(self, inputs: Arrays) -> Arrays:
-        self._request.infer(inputs, share_inputs=True)
+        # copied, so that what is inferred and what is summed are the same whatever happens to shared memory meanwhile
+        copies = {name: array.copy() for name, array in inputs.items()}
+        self._request.infer(copies, share_inputs=True)
         # copied, because the next member overwrites the engine's own buffers
-        return {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
+        outputs = {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
+        return {**outputs, CHECKSUM: checksum([*copies.values(), *outputs.values()])}
+
+
+def checksum(arrays: Sequence[Any]) -> Any:
+    """CRC-32 of the bytes of some arrays, one after the other; shape ``(1, 1)``."""
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(array, total)
+    return np.array([[total]], dtype=np.int64)
 
 
 def parameter(config: Mapping[str, Any], key: str) -> str:

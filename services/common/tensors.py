@@ -27,6 +27,11 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
+# CRC-32 of all inputs and then all outputs of one member, in the contract's order, which Triton's Python backend adds
+# to its answers: after a machine was suspended it gives requests what belongs to others (docs/decisions/0019)
+CHECKSUM = TensorSpec("checksum", INT64, (1,))
+
+
 @dataclass(frozen=True)
 class ModelContract:
     """What goes into a model and what comes out."""

@@ -4,11 +4,13 @@ Measured on Triton 2.51: the default channel sends every request to one pod, a d
 gives up retrying requests larger than its retry buffer without a word. The channel arguments below cure all three.
 """
 
+import functools
 import itertools
 import json
 import math
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +21,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from services.common.errors import RefusalCode, ServiceUnavailable, StudyRefused
 from services.common.metrics import TRITON_BATCH, TRITON_REJECTIONS, TRITON_SECONDS, TRITON_WAITING
-from services.common.tensors import MODELS, ModelContract, TensorSpec
+from services.common.tensors import CHECKSUM, MODELS, ModelContract, TensorSpec
 from services.common.tls import client_credentials
 
 _MESSAGE_BYTES = 128 * 1024 * 1024
@@ -59,7 +61,8 @@ _REASONS = {
 # How often more than gRPC does. A server that ends has no such model any more, or gives up what it was computing. And
 # gRPC never repeats a call whose answer has begun to arrive: it is cut off when a connection ends of age, now and then
 _REPEATS = {"model_not_found": 3, "cancelled": 3, "unavailable": 1}
-REASONS = ("queue_full", "no_time", *_REASONS.values(), "other")
+_SERVERS_ASKED = 8
+REASONS = ("queue_full", "no_time", "mixed_up", *_REASONS.values(), "other")
 
 Array = NDArray[Any]
 
@@ -72,6 +75,7 @@ class TritonClient:
         self._client = triton_grpc.InferenceServerClient(target, creds=credentials, channel_args=_CHANNEL_ARGUMENTS)
         self._timeout_seconds = timeout_seconds
         self._parameters: dict[str, dict[str, str]] = {}
+        self._without_checksum: set[str] = set()
         self.deadline = math.inf  # of the study in work, on the monotonic clock; no call may outlast it
         self.priority = 0  # of the study in work, 1 first; 0: the model's default. A model without levels ignores it
 
@@ -97,14 +101,16 @@ class TritonClient:
     def parameters(self, contract: ModelContract) -> dict[str, str]:
         """The free parameters of a model's configuration; read once a connection."""
         if contract.name not in self._parameters:
-            try:
-                answer = self._client.get_model_config(contract.name, client_timeout=self._timeout_seconds)
-            except InferenceServerException as error:
-                raise _unavailable(error) from error
-            self._parameters[contract.name] = {
-                key: value.string_value for key, value in answer.config.parameters.items()
-            }
+            config = self._config(contract)
+            self._parameters[contract.name] = {key: value.string_value for key, value in config.parameters.items()}
         return self._parameters[contract.name]
+
+    def _config(self, contract: ModelContract) -> Any:
+        """A model's configuration, each time from the next server."""
+        try:
+            return self._client.get_model_config(contract.name, client_timeout=self._timeout_seconds).config
+        except InferenceServerException as error:
+            raise _unavailable(error) from error
 
     def model_parameters(self) -> dict[str, dict[str, str]]:
         """The free parameters by model name: digest of the ONNX file, precision, thresholds."""
@@ -120,17 +126,27 @@ class TritonClient:
         TRITON_BATCH.labels(contract.name).observe(_BATCH)
         with TRITON_WAITING.track_inprogress(), TRITON_SECONDS.labels(contract.name).time():
             answer = self._answer(contract, tensors)
+        if not _is_own(answer, contract, inputs) and not (_has_no_checksum(answer) and self._may_lack_it(contract)):
+            TRITON_REJECTIONS.labels("mixed_up").inc()
+            message = "Triton gave the answer to another request; its liveness probe sees to a restart"
+            raise ServiceUnavailable(message)
         return {spec.name: _checked(spec, answer) for spec in contract.outputs}
+
+    def _may_lack_it(self, contract: ModelContract) -> bool:
+        """Whether a server behind this name adds no checksums, as on a GPU, where backends run inside Triton."""
+        for _ in range(_SERVERS_ASKED):
+            if contract.name in self._without_checksum:
+                break
+            if CHECKSUM.name not in {each.name for each in self._config(contract).output}:
+                self._without_checksum.add(contract.name)
+        return contract.name in self._without_checksum
 
     def _answer(self, contract: ModelContract, tensors: list[triton_grpc.InferInput]) -> triton_grpc.InferResult:
         """Ask, and ask again where that helps; a draining server's turn comes often."""
-        outputs = [triton_grpc.InferRequestedOutput(spec.name) for spec in contract.outputs]
         for asked in itertools.count():
             seconds = self._seconds()
             try:
-                return self._client.infer(
-                    contract.name, tensors, outputs=outputs, client_timeout=seconds, priority=self.priority
-                )
+                return self._client.infer(contract.name, tensors, client_timeout=seconds, priority=self.priority)
             except InferenceServerException as error:
                 reason = _reason(error)
                 if asked < _REPEATS.get(reason, 0):
@@ -156,6 +172,25 @@ def _tensor(spec: TensorSpec, array: Array) -> triton_grpc.InferInput:
     tensor = triton_grpc.InferInput(spec.name, [_BATCH, *spec.shape], spec.data_type)
     tensor.set_data_from_numpy(np.ascontiguousarray(array)[None])
     return tensor
+
+
+def _has_no_checksum(answer: triton_grpc.InferResult) -> bool:
+    return CHECKSUM.name not in {each.name for each in answer.get_response().outputs}
+
+
+def _is_own(answer: triton_grpc.InferResult, contract: ModelContract, inputs: Mapping[str, Array]) -> bool:
+    """Whether the checksum is that of our inputs and of these outputs."""
+    try:
+        outputs = [answer.as_numpy(spec.name) for spec in contract.outputs]
+        told = answer.as_numpy(CHECKSUM.name).ravel().tolist()
+        return bool(told == [checksum([*(inputs[spec.name] for spec in contract.inputs), *outputs])])
+    except (AttributeError, TypeError, ValueError):  # something is missing, or shorter than its shape
+        return False
+
+
+def checksum(arrays: Iterable[Array]) -> int:
+    """CRC-32 of the bytes of some arrays in C order, one after the other."""
+    return functools.reduce(lambda sum_, array: zlib.crc32(np.ascontiguousarray(array).data, sum_), arrays, 0)
 
 
 def _checked(spec: TensorSpec, answer: triton_grpc.InferResult) -> Array:

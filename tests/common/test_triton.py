@@ -16,11 +16,20 @@ import numpy as np
 import onnxruntime
 import psutil
 import pytest
+import tritonclient.grpc as triton_grpc
 
 from services.common.errors import ServiceUnavailable, StudyRefused
+from services.common.metrics import TRITON_REJECTIONS
 from services.common.pb import analysis_pb2 as pb
-from services.common.tensors import KNEE_CAM, KNEE_CLASSIFICATION, KNEE_SEGMENTATION, MODELS, ModelContract
-from services.common.triton import TritonClient
+from services.common.tensors import (
+    CHECKSUM,
+    KNEE_CAM,
+    KNEE_CLASSIFICATION,
+    KNEE_SEGMENTATION,
+    MODELS,
+    ModelContract,
+)
+from services.common.triton import TritonClient, checksum
 from tests.fakes.triton_server import FakeTriton, fake_triton
 from tests.faults.proxy import Proxy, ProxyLoop, Trouble
 from tests.faults.tiny_models import build_repository
@@ -70,6 +79,7 @@ def test_values_make_the_round_trip_and_a_dead_backend_is_noticed(tmp_path):
         with TritonClient(target, timeout_seconds=30) as triton:
             assert set(triton.model_parameters()) == {contract.name for contract in MODELS}
             answers_like_onnxruntime(triton)
+            every_member_has_a_checksum(target)
             assert triton_alive(target, process.pid)
             urgent_requests_overtake(target)
             # one of two processes of a model that the liveness probe does not call
@@ -82,6 +92,23 @@ def test_values_make_the_round_trip_and_a_dead_backend_is_noticed(tmp_path):
                 triton.infer(KNEE_CAM, random_inputs(KNEE_CAM))
             assert shared_memory(target)
     assert not shared_memory(target)
+
+
+def every_member_has_a_checksum(target: str) -> None:
+    """CRC-32 of its own inputs and outputs, whoever asks and however many members a request has."""
+    members = [random_inputs(KNEE_CAM), {name: array + 1 for name, array in random_inputs(KNEE_CAM).items()}]
+    tensors = []
+    for spec in KNEE_CAM.inputs:
+        tensor = triton_grpc.InferInput(spec.name, [2, *spec.shape], spec.data_type)
+        tensor.set_data_from_numpy(np.stack([each[spec.name] for each in members]))
+        tensors.append(tensor)
+    with triton_grpc.InferenceServerClient(target) as client:
+        answer = client.infer(KNEE_CAM.name, tensors)
+    expected = [
+        [checksum([*(each[spec.name] for spec in KNEE_CAM.inputs), answer.as_numpy("saliency")[index]])]
+        for index, each in enumerate(members)
+    ]
+    assert answer.as_numpy(CHECKSUM.name).tolist() == expected
 
 
 def urgent_requests_overtake(target: str) -> None:
@@ -205,6 +232,35 @@ def test_no_call_outlasts_the_study():
         assert time.monotonic() - started < 3
         with pytest.raises(ServiceUnavailable, match="no time is left"):
             triton.infer(KNEE_SEGMENTATION, VOLUME)
+
+
+class Forgetful(FakeTriton):
+    """Gives answers without the checksum that its configuration promises."""
+
+    def ModelInfer(self, request, context):  # noqa: N802
+        """The last output is lost, as where shared memory was written over."""
+        answer = super().ModelInfer(request, context)
+        del answer.outputs[-1], answer.raw_output_contents[-1]
+        return answer
+
+
+@pytest.mark.parametrize("servicer", [FakeTriton(mixed_up=True), Forgetful()])
+def test_an_answer_to_another_request_is_no_answer(servicer):
+    """It is another patient's: nothing of it is used, it is counted, and the study may be tried again."""
+    before = TRITON_REJECTIONS.labels("mixed_up")._value.get()
+    with (
+        fake_triton(servicer) as target,
+        TritonClient(target, timeout_seconds=10) as triton,
+        pytest.raises(ServiceUnavailable, match="answer to another request"),
+    ):
+        triton.infer(KNEE_SEGMENTATION, VOLUME)
+    assert TRITON_REJECTIONS.labels("mixed_up")._value.get() == before + 1
+
+
+def test_a_server_without_checksums_is_believed():
+    """Engines on a GPU run inside Triton, and have no process that could fall behind."""
+    with fake_triton(FakeTriton(sums=False)) as target, TritonClient(target, timeout_seconds=10) as triton:
+        assert triton.infer(KNEE_SEGMENTATION, VOLUME)["labels"].shape == (32, 256, 256)
 
 
 class NotANumber(FakeTriton):

@@ -1,6 +1,7 @@
 """A Triton without networks: a real gRPC server speaking the KServe v2 protocol, for tests that need speed."""
 
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.common.finding import LABELS
-from services.common.tensors import CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, GRID, MODELS
+from services.common.tensors import CHECKSUM, CLASS_MAP_COLUMNS, CLASS_MAP_ROWS, GRID, MODELS
 
 _TYPES = {"UINT8": np.uint8, "FP16": np.float16, "FP32": np.float32, "INT64": np.int64}
 
@@ -25,6 +26,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     priorities: list[int] = field(default_factory=list)  # of each request, as its parameters say
     seconds_left: list[float] = field(default_factory=list)  # until each request's deadline
     fibula_at_column: int | None = None  # where the segmentation sees a fibula beside a tibia, in coronal volumes
+    sums: bool = True  # inputs and outputs, as the Python backend does; no other backend can
+    mixed_up: bool = False  # its answers belong to other requests
     broken: str = ""  # model whose outputs are cut short
     delay_seconds: float = 0.0
     confidence: float = 1.0  # of every structure
@@ -37,6 +40,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         """The parameters the service reads."""
         answer = service_pb2.ModelConfigResponse()
         answer.config.name = request.name
+        if self.sums and not self.broken:
+            answer.config.output.add(name=CHECKSUM.name)
         answer.config.parameters["onnx_sha256"].string_value = "a" * 64
         answer.config.parameters["thresholds"].string_value = ",".join(["0.5"] * len(LABELS))
         answer.config.parameters["bone_confidence"].string_value = "0.75"
@@ -59,6 +64,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             answer.outputs.add(name=spec.name, datatype=spec.data_type, shape=[1, *spec.shape])
             raw = np.ascontiguousarray(outputs[spec.name], _TYPES[spec.data_type]).tobytes()
             answer.raw_output_contents.append(b"" if self.broken == contract.name else raw)
+        if self.sums and not self.broken:
+            total = zlib.crc32(b"".join((*request.raw_input_contents, *answer.raw_output_contents)))
+            answer.outputs.add(name=CHECKSUM.name, datatype=CHECKSUM.data_type, shape=[1, *CHECKSUM.shape])
+            answer.raw_output_contents.append(np.int64(total ^ self.mixed_up).tobytes())
         return answer
 
     def knee_segmentation(self, volume):

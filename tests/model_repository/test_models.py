@@ -14,6 +14,7 @@ from tritonclient.grpc import model_config_pb2
 from services.common.finding import LABELS
 from services.common.pb import analysis_pb2 as pb
 from services.common.tensors import (
+    CHECKSUM,
     GRID,
     KNEE_CAM,
     KNEE_CLASSIFICATION,
@@ -87,7 +88,7 @@ def test_the_onnx_signature_is_the_contract(contract):
 def test_tritons_configuration_is_the_contract(contract):
     """``config.pbtxt`` says the same, batches requests and names the file's digest."""
     config = config_of(contract)
-    for values, specs in ((config.input, contract.inputs), (config.output, contract.outputs)):
+    for values, specs in ((config.input, contract.inputs), (config.output, (*contract.outputs, CHECKSUM))):
         found = [(each.name, model_config_pb2.DataType.Name(each.data_type), tuple(each.dims)) for each in values]
         assert found == [(spec.name, f"TYPE_{spec.data_type}", spec.shape) for spec in specs]
     assert config.max_batch_size > 1

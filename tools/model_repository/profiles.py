@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from services.common.tensors import ModelContract, TensorSpec
+from services.common.tensors import CHECKSUM, ModelContract, TensorSpec
 
 MAX_BATCH = 4  # of every profile; engines are built for it
 _WORKSPACE_BYTES = 1 << 30
@@ -55,7 +55,7 @@ def configuration(contract: ModelContract, profile: Profile, parameters: dict[st
     config = triton.ModelConfig(name=contract.name, backend=profile.backend, max_batch_size=MAX_BATCH)
     for spec in contract.inputs:
         config.input.add(name=spec.name, data_type=_type(spec), dims=spec.shape)
-    for spec in contract.outputs:
+    for spec in outputs(contract, profile):
         config.output.add(name=spec.name, data_type=_type(spec), dims=spec.shape)
     config.dynamic_batching.SetInParent()
     if profile.instances > 1:
@@ -71,6 +71,11 @@ def configuration(contract: ModelContract, profile: Profile, parameters: dict[st
             parameters={"precision_mode": "FP16", "max_workspace_size_bytes": str(_WORKSPACE_BYTES)},
         )
     return config
+
+
+def outputs(contract: ModelContract, profile: Profile) -> tuple[TensorSpec, ...]:
+    """What comes out of a model in a profile: the Python backend adds a checksum."""
+    return (*contract.outputs, CHECKSUM) if profile.backend == "python" else contract.outputs
 
 
 def _add_warmup(config: triton.ModelConfig, contract: ModelContract) -> None:
