@@ -61,7 +61,7 @@ _REASONS = {
 # How often more than gRPC does. A server that ends has no such model any more, or gives up what it was computing. And
 # gRPC never repeats a call whose answer has begun to arrive: it is cut off when a connection ends of age, now and then
 _REPEATS = {"model_not_found": 3, "cancelled": 3, "unavailable": 1}
-_SERVERS_ASKED = 8
+_SERVERS_ASKED = 8  # whether they add checksums, of all behind the name: a request to each is cheap, and rarely needed
 REASONS = ("queue_full", "no_time", "mixed_up", *_REASONS.values(), "other")
 
 Array = NDArray[Any]
@@ -119,8 +119,8 @@ class TritonClient:
     def infer(self, contract: ModelContract, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one model on one study's arrays, without the batch dimension on either side.
 
-        Raises ``ValueError`` for inputs against the contract, ``ServiceUnavailable`` where Triton can't answer now, and
-        ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` for an answer against the contract.
+        Raises ``ValueError`` for inputs against the contract, ``ServiceUnavailable`` where Triton can't answer now or
+        answers another request, and ``StudyRefused`` with ``MODEL_OUTPUT_INVALID`` for an answer against the contract.
         """
         tensors = [_tensor(spec, inputs[spec.name]) for spec in contract.inputs]
         TRITON_BATCH.labels(contract.name).observe(_BATCH)
